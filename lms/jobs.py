@@ -1,0 +1,177 @@
+"""What django-q2 calls: one short function a schedule or queue.
+
+A schedule passes the instant it was planned for as `on`, so a late worker works for its own day.
+Every job may run twice: keys in the database decide, not luck.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from lms import dates, routing
+from lms.imports import operations as imports
+from lms.imports.models import ImportJob
+from lms.loans.models import Loan, Repayment
+from lms.loans.operations import instalments
+from lms.money import kes
+from lms.mpesa import operations as mpesa
+from lms.mpesa.models import Callback, MpesaPayment
+from lms.notifications import operations as notifications
+from lms.payments.models import Payment
+from lms.payments.operations import AlreadyPosted
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_DAYS_BEFORE = 3
+DEFAULT_DAYS_LATE = (1, 3, 7)
+
+
+# --- Reminders -----------------------------------------------------------------------------------
+def remind_upcoming(*, on: str, days_before: int = DEFAULT_DAYS_BEFORE) -> int:
+    """Queue a reminder for every instalment due in `days_before` days; return how many are new."""
+    day = dates.day_of(on) + timedelta(days=days_before)
+    return _remind(
+        Repayment.objects.due_between(day, day),
+        occasion="upcoming",
+        on=dates.day_of(on),
+        key=lambda row: f"upcoming:repayment:{row.pk}:{row.due_date}",
+    )
+
+
+def remind_due_today(*, on: str) -> int:
+    """Queue a reminder for every instalment due on the day; return how many are new."""
+    day = dates.day_of(on)
+    return _remind(
+        Repayment.objects.due_between(day, day),
+        occasion="due_today",
+        on=day,
+        key=lambda row: f"due_today:repayment:{row.pk}:{row.due_date}",
+    )
+
+
+def remind_overdue(*, on: str, days=DEFAULT_DAYS_LATE, then_every: int = 7) -> int:
+    """Queue a reminder for every late instalment, on `days` late and then every `then_every` days.
+
+    After a missed day the occasion that was missed is caught up once, and only the latest one.
+    Returns how many are new.
+    """
+    day = dates.day_of(on)
+    steps = sorted(days)
+
+    def occasion_day(row: Repayment) -> int:
+        late = (day - row.due_date).days
+        if late >= steps[-1] + then_every:
+            return steps[-1] + (late - steps[-1]) // then_every * then_every
+        return max((step for step in steps if step <= late), default=0)
+
+    return _remind(
+        Repayment.objects.overdue(on=day).filter(due_date__lte=day - timedelta(days=steps[0])),
+        occasion="overdue",
+        on=day,
+        key=lambda row: f"overdue:repayment:{row.pk}:{row.due_date}:{occasion_day(row)}",
+    )
+
+
+def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
+    """Queue one message a channel and instalment of active loans."""
+    rows = (
+        rows.filter(loan__status=Loan.Status.ACTIVE)
+        .select_related("loan__customer")
+        .order_by("pk")
+    )
+    return notifications.enqueue_many(
+        (
+            notifications.Draft(
+                customer=row.loan.customer,
+                occasion=occasion,
+                key=key(row),
+                about=f"{row.loan.number} instalment {row.number}",
+                values={
+                    "customer": row.loan.customer.short_name,
+                    "loan": row.loan.number,
+                    "amount": kes(row.outstanding).removeprefix("KES "),
+                    "due_date": dates.show(row.due_date),
+                    "days": str((on - row.due_date).days),
+                    "paybill": settings.DARAJA_SHORTCODE,
+                    "lender": settings.LENDER_NAME,
+                },
+            )
+            for row in rows.iterator(chunk_size=1000)
+        ),
+        now=dates.now(),
+    )
+
+
+def deliver_messages() -> str:
+    """Send what waits in the outbox and may go out at this hour."""
+    return str(notifications.deliver(now=dates.now()))
+
+
+# --- Money ---------------------------------------------------------------------------------------
+def charge_penalties(*, on: str) -> int:
+    """Charge late-payment penalties for the day; return how many instalments were charged."""
+    return instalments.charge_late_penalties(on=dates.day_of(on))
+
+
+def settle_unallocated() -> int:
+    """Settle payments that a crash left between receiving and placing; return how many."""
+    return routing.sweep(on=dates.today())
+
+
+def apply_callback(callback_id: int) -> str:
+    """Apply one stored callback of Daraja: at most one payment comes of it, however often it runs.
+
+    Returns what became of it. What cannot be applied keeps its reason on the row.
+    """
+    callback = Callback.objects.get(pk=callback_id)
+    receipt = mpesa.apply(callback)
+    if receipt is None:
+        callback.refresh_from_db()
+        return callback.status
+    try:
+        payment = routing.take(
+            method=Payment.Method.MPESA,
+            amount=receipt.amount,
+            reference=receipt.receipt,
+            value_date=min(receipt.value_date, dates.today()),
+            account=receipt.account,
+            payer_name=receipt.payer_name,
+            payer_phone=receipt.phone,
+            by=None,
+            on=dates.today(),
+        )
+    except AlreadyPosted as posted:
+        payment = routing.settle(posted.payment, by=None, on=dates.today())
+    mpesa.attach(callback, receipt, payment)
+    return payment.number
+
+
+def apply_waiting_callbacks() -> int:
+    """Apply callbacks whose job was lost in a crash; return how many were tried."""
+    waiting = Callback.objects.waiting(before=dates.now() - timedelta(minutes=2))
+    keys = list(waiting.values_list("pk", flat=True)[:500])
+    for key in keys:
+        apply_callback(key)
+    return len(keys)
+
+
+def query_pushes() -> int:
+    """Ask Safaricom about pushes that never called back; return how many were asked."""
+    now = dates.now()
+    pushes = list(MpesaPayment.objects.due_for_query(now=now)[:50])
+    for push in pushes:
+        mpesa.query_push(push, now=now)
+    return len(pushes)
+
+
+# --- Files ---------------------------------------------------------------------------------------
+def run_import(job_id: int) -> str:
+    """Check an uploaded file, or apply one that was confirmed; return its status."""
+    job = ImportJob.objects.get(pk=job_id)
+    if job.status in (ImportJob.Status.UPLOADED, ImportJob.Status.CHECKING):
+        job = imports.check(job, on=dates.today())
+    elif job.status in (ImportJob.Status.CONFIRMED, ImportJob.Status.APPLYING):
+        job = imports.apply(job, by=job.created_by, on=dates.today())
+    return job.status

@@ -1,0 +1,49 @@
+"""The chart of accounts a micro-lender starts with, and the names operations post to."""
+
+CASH = "1010"
+MPESA_PAYBILL = "1020"
+BANK = "1030"
+CHEQUES = "1040"
+LOAN_PRINCIPAL = "1110"
+INTEREST_RECEIVABLE = "1120"
+FEES_RECEIVABLE = "1130"
+PENALTIES_RECEIVABLE = "1140"
+UNALLOCATED = "2010"
+CUSTOMER_CREDIT = "2020"
+EXCISE_PAYABLE = "2030"
+UNEARNED_INTEREST = "2040"
+OPENING_BALANCES = "3900"
+INTEREST_INCOME = "4010"
+FEE_INCOME = "4020"
+PENALTY_INCOME = "4030"
+WAIVERS = "5010"
+LOANS_WRITTEN_OFF = "5020"
+
+ACCOUNTS = (
+    (CASH, "Cash in branch", "asset"),
+    (MPESA_PAYBILL, "M-Pesa paybill", "asset"),
+    (BANK, "Bank", "asset"),
+    (CHEQUES, "Cheques in clearing", "asset"),
+    (LOAN_PRINCIPAL, "Loan principal", "asset"),
+    (INTEREST_RECEIVABLE, "Interest receivable", "asset"),
+    (FEES_RECEIVABLE, "Fees receivable", "asset"),
+    (PENALTIES_RECEIVABLE, "Penalties receivable", "asset"),
+    (UNALLOCATED, "Unallocated receipts", "liability"),
+    (CUSTOMER_CREDIT, "Customer credit", "liability"),
+    (EXCISE_PAYABLE, "Excise duty payable", "liability"),
+    (UNEARNED_INTEREST, "Unearned interest", "liability"),
+    (OPENING_BALANCES, "Opening balances", "equity"),
+    (INTEREST_INCOME, "Interest income", "income"),
+    (FEE_INCOME, "Fee income", "income"),
+    (PENALTY_INCOME, "Penalty income", "income"),
+    (WAIVERS, "Charges waived", "expense"),
+    (LOANS_WRITTEN_OFF, "Loan principal given up", "expense"),
+)
+
+
+def seed(account_model) -> None:
+    """Create the accounts that are missing. Used by the migration; runs any number of times."""
+    account_model.objects.bulk_create(
+        [account_model(code=code, name=name, kind=kind) for code, name, kind in ACCOUNTS],
+        ignore_conflicts=True,
+    )

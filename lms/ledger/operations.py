@@ -1,0 +1,86 @@
+"""The verbs that write to the books: post an entry, reverse an entry."""
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+
+from lms.errors import Refused
+from lms.ledger.models import JournalEntry, Transfer
+
+
+class Line(NamedTuple):
+    """One movement to post. Accounts are codes of the chart, the amount is KES."""
+
+    debit: str
+    credit: str
+    amount: Decimal
+
+
+def post(
+    *,
+    kind: str,
+    reference: str,
+    on: date,
+    narration: str,
+    lines: Iterable[Line],
+    branch_id: int,
+    by,
+    subject: str = "",
+    reverses: JournalEntry | None = None,
+) -> JournalEntry:
+    """Post one entry of transfers, inside the transaction of the business change it belongs to.
+
+    Lines of zero are left out. `reference` names the event.
+    Raises Refused when that event is posted already, or when nothing is left to post.
+    """
+    wanted = [line for line in lines if line.amount]
+    if not wanted:
+        raise Refused("There is nothing to post: every amount is zero.")
+    try:
+        with transaction.atomic():
+            entry = JournalEntry.objects.create(
+                date=on,
+                kind=kind,
+                reference=reference,
+                narration=narration[:200],
+                posted_by=by,
+                reverses=reverses,
+            )
+    except IntegrityError as error:
+        raise Refused(f"This is posted already ({reference}).") from error
+    Transfer.objects.bulk_create(
+        Transfer(
+            entry=entry,
+            debit_id=line.debit,
+            credit_id=line.credit,
+            amount=line.amount,
+            branch_id=branch_id,
+            subject=subject,
+        )
+        for line in wanted
+    )
+    return entry
+
+
+def reverse(entry: JournalEntry, *, reason: str, on: date, by) -> JournalEntry:
+    """Post the mirror image of an entry: same accounts and amounts, debit and credit swapped.
+
+    Raises Refused when the entry is reversed already or is itself a reversal.
+    """
+    if entry.reverses_id:
+        raise Refused(f"{entry} is itself a reversal.")
+    transfers = list(entry.transfers.all())
+    return post(
+        kind=f"{entry.kind}_reversal",
+        reference=f"reverse:{entry.pk}",
+        on=on,
+        narration=f"Reversal: {reason}",
+        lines=[Line(row.credit_id, row.debit_id, row.amount) for row in transfers],
+        branch_id=transfers[0].branch_id,
+        by=by,
+        subject=transfers[0].subject,
+        reverses=entry,
+    )

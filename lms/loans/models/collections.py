@@ -1,0 +1,152 @@
+"""Where the money went, and where each loan stands."""
+
+from collections.abc import Collection
+from typing import NoReturn
+
+from django.db import models
+from django.db.models import Min, OuterRef, Q, Subquery
+
+from lms import money
+from lms.errors import Refused
+from lms.ledger.models import JournalEntry
+from lms.loans.allocation import COMPONENTS
+from lms.loans.models.loans import Loan
+from lms.loans.models.repayments import Component, Repayment
+from lms.money import ZERO, MoneyField
+from lms.payments.models import Payment
+
+
+class Allocation(models.Model):
+    """How much of a payment went to one component of one instalment.
+
+    Append-only: taking it back is a row of the negative amount that names this one, so what is
+    allocated is always the plain sum.
+    """
+
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="allocations")
+    repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="allocations")
+    component = models.CharField(max_length=9, choices=Component)
+    amount = MoneyField("amount (KES)")
+    entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="allocations")
+    reverses = models.OneToOneField(
+        "self", models.PROTECT, null=True, blank=True, related_name="reversed_by"
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, reverses=None) | Q(amount__lt=0, reverses__isnull=False),
+                name="allocation_positive_unless_reversal",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{money.kes(self.amount)} of {self.get_component_display().lower()}"
+
+    def save(self, *args, **kwargs) -> None:
+        if not self._state.adding:
+            raise Refused("An allocation is not edited: take it back.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args, **kwargs) -> NoReturn:
+        raise Refused("An allocation is not deleted: take it back.")
+
+
+class PositionQuerySet(models.QuerySet):
+    def rebuild(self, loan_ids: Collection[int]) -> None:
+        """Write the position of these loans anew from their rows.
+
+        Principal is what was lent less what was paid and waived, whether or not it stands on the
+        schedule; the other components are what is open on the instalments.
+        """
+        standing = Repayment.objects.filter(loan_id__in=loan_ids).order_by()
+        sums = {
+            "principal_gone": money.total(
+                models.F("principal_paid") + models.F("principal_waived")
+            ),
+            **{
+                name: money.total(
+                    models.Case(
+                        models.When(
+                            ~Q(status=Repayment.Status.CANCELLED),
+                            then=models.F(name)
+                            - models.F(f"{name}_paid")
+                            - models.F(f"{name}_waived"),
+                        ),
+                        default=ZERO,
+                        output_field=MoneyField(),
+                    )
+                )
+                for name in COMPONENTS
+            },
+        }
+        rows = {
+            row["loan_id"]: row
+            for row in standing.values("loan_id").annotate(
+                **{f"sum_{key}": value for key, value in sums.items()},
+                since=Min("due_date", filter=Q(status__in=Repayment.OPEN)),
+            )
+        }
+        lent = dict(
+            Loan.objects.filter(pk__in=loan_ids, disbursed_on__isnull=False).values_list(
+                "pk", "principal"
+            )
+        )
+        nothing = {f"sum_{key}": ZERO for key in sums} | {"since": None}
+        positions = []
+        for pk, principal in lent.items():
+            row = rows.get(pk, nothing)
+            positions.append(
+                Position(
+                    loan_id=pk,
+                    principal=principal - row["sum_principal_gone"],
+                    unscheduled=principal - row["sum_principal_gone"] - row["sum_principal"],
+                    interest=row["sum_interest"],
+                    fees=row["sum_fees"],
+                    penalties=row["sum_penalties"],
+                    overdue_since=row["since"],
+                )
+            )
+        self.bulk_create(
+            positions,
+            update_conflicts=True,
+            unique_fields=["loan"],
+            update_fields=[
+                "principal", "unscheduled", "interest", "fees", "penalties", "overdue_since"
+            ],
+            batch_size=500,
+        )  # fmt: skip
+
+
+class Position(models.Model):
+    """What one disbursed loan owes. Rebuildable from its rows; lists filter and sort on it.
+
+    `overdue_since` is the oldest unpaid due date: once it has passed, the days past due are
+    counted from it, so a night in which nothing happens writes nothing.
+    """
+
+    loan = models.OneToOneField(Loan, models.CASCADE, primary_key=True, related_name="position")
+    principal = MoneyField("principal (KES)")
+    interest = MoneyField("interest (KES)")
+    fees = MoneyField("fees (KES)")
+    penalties = MoneyField("penalties (KES)")
+    unscheduled = MoneyField("principal on no instalment (KES)")
+    overdue_since = models.DateField("oldest unpaid due date", null=True, db_index=True)
+
+    objects = PositionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.loan.number}: {money.kes(self.outstanding)}"
+
+    @property
+    def outstanding(self):
+        return self.principal + self.interest + self.fees + self.penalties
+
+
+def last_payment_on() -> Subquery:
+    """Return, for annotating loans, the value date of the latest standing payment on each."""
+    latest = Allocation.objects.filter(
+        repayment__loan=OuterRef("pk"), payment__reversed_on__isnull=True
+    ).order_by("-payment__value_date")
+    return Subquery(latest.values("payment__value_date")[:1])

@@ -1,0 +1,297 @@
+"""The loan, its fees, its guarantors and its collateral."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Self
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from simple_history.models import HistoricalRecords
+
+from lms.customers.models import Customer
+from lms.errors import Refused
+from lms.loans.calculator import RepaymentCalculator
+from lms.loans.calculator import Terms as ScheduleTerms
+from lms.loans.models.products import LoanProduct
+from lms.loans.models.terms import FeeTerms, Terms
+from lms.loans.penalties import PenaltyRule
+from lms.money import CENT, MoneyField, kes
+from lms.staff.models import Branch
+
+NUMBER = re.compile(r"L[NO0]?[\s\-_/#]*0*(\d{1,12})")
+
+
+class LoanQuerySet(models.QuerySet):
+    def seen_by(self, staff) -> Self:
+        return self if staff.sees_all_branches else self.filter(branch_id=staff.branch_id)
+
+    def numbered(self, text: str) -> Self:
+        """Return the loan whose number stands in the text (LN000123, ln-123), or none."""
+        pk = Loan.key_of(text)
+        return self.filter(pk=pk) if pk else self.none()
+
+    def known_as(self, text: str) -> Self:
+        """Return the loan with this number, here or in the system it was taken over from."""
+        pk = Loan.key_of(text)
+        legacy = Q(legacy_number=text.strip().upper())
+        return self.filter(Q(pk=pk) | legacy) if pk else self.filter(legacy)
+
+    def active(self) -> Self:
+        return self.filter(status=Loan.Status.ACTIVE)
+
+    def overdue(self, *, on: date) -> Self:
+        """Active loans whose oldest unpaid instalment was due before `on`."""
+        return self.active().filter(position__overdue_since__lt=on)
+
+    def matching(self, text: str) -> Self:
+        """Return loans by number, or by their customer's phone, ID, PIN, number or name."""
+        by_number = self.known_as(text)
+        if Loan.key_of(text):
+            return by_number
+        customers = Customer.objects.matching(text).values_list("pk", flat=True)
+        return self.filter(
+            Q(customer_id__in=list(customers[:500])) | Q(legacy_number=text.strip().upper())
+        )
+
+
+class Loan(Terms):
+    """Money lent to one customer. Status holds decisions; lateness is asked of repayments."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        SUBMITTED = "submitted", "Submitted"
+        APPROVED = "approved", "Approved"
+        ACTIVE = "active", "Active"
+        CLOSED = "closed", "Closed"
+        REJECTED = "rejected", "Rejected"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    NEXT = {
+        Status.DRAFT: {Status.SUBMITTED, Status.WITHDRAWN, Status.ACTIVE},  # active: taken over
+        Status.SUBMITTED: {Status.APPROVED, Status.REJECTED, Status.DRAFT, Status.WITHDRAWN},
+        Status.APPROVED: {Status.ACTIVE, Status.REJECTED, Status.WITHDRAWN},
+        Status.ACTIVE: {Status.CLOSED},
+        Status.CLOSED: {Status.ACTIVE},  # a reversed payment opens it again
+    }
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="loans")
+    product = models.ForeignKey(LoanProduct, models.PROTECT, related_name="loans")
+    branch = models.ForeignKey(Branch, models.PROTECT, related_name="loans")
+    loan_officer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="loans"
+    )
+    principal = MoneyField("amount (KES)", validators=[MinValueValidator(CENT)])
+    purpose = models.CharField(max_length=120, blank=True)
+    status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT, editable=False)
+    applied_on = models.DateField("applied")
+    first_due = models.DateField(
+        "first instalment due",
+        null=True,
+        blank=True,
+        help_text="Empty: one period after the disbursement.",
+    )
+    legacy_number = models.CharField(
+        "number in the old system", max_length=40, null=True, blank=True, unique=True
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, editable=False, related_name="+"
+    )
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    approved_on = models.DateField("approved", null=True, editable=False)
+    disbursed_on = models.DateField("disbursed", null=True, editable=False)
+    closed_on = models.DateField("closed", null=True, editable=False)
+    decision = models.CharField(
+        "reason of the decision", max_length=200, blank=True, editable=False
+    )
+    history = HistoricalRecords()
+
+    objects = LoanQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        permissions = [
+            ("submit_loan", "Can submit a loan for approval"),
+            ("approve_loan", "Can approve or reject a loan"),
+            ("disburse_loan", "Can disburse a loan"),
+            ("close_loan", "Can close a loan"),
+            ("collect_loan", "Can ask a customer to pay by STK push"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(principal__gt=0), name="loan_principal_positive"),
+            models.CheckConstraint(
+                condition=~Q(status__in=["active", "closed"]) | Q(disbursed_on__isnull=False),
+                name="loan_active_is_disbursed",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="loan_by_status"),
+            models.Index(fields=["branch", "status", "-id"], name="loan_by_branch_status"),
+            models.Index(fields=["disbursed_on"], name="loan_by_disbursed_on"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} · {self.customer.name}"
+
+    @property
+    def number(self) -> str:
+        return f"LN{self.pk:06d}" if self.pk else "LN(new)"
+
+    @staticmethod
+    def key_of(text: str) -> int | None:
+        """Return the primary key that a loan number in any spelling means, or None.
+
+        Payers type LN000123, ln 123, LN-0123 and LO123 for the same loan.
+        """
+        found = NUMBER.fullmatch(str(text or "").strip().upper())
+        return int(found[1]) if found and int(found[1]) else None
+
+    def clean(self) -> None:
+        super().clean()
+        has_both = self.product_id and self.principal is not None
+        if has_both and (wrong := self.product.breaches(self)):
+            raise ValidationError(wrong)
+
+    def copy_terms(self, product: LoanProduct) -> None:
+        """Take over every term of the product; the fees are copied by `operations.apply`."""
+        self.product = product
+        for field in Terms.TERM_FIELDS:
+            setattr(self, field, getattr(product, field))
+
+    def schedule_terms(self, *, disbursed_on: date, fees=None) -> ScheduleTerms:
+        """Return the pure terms of this loan, as the calculator takes them.
+
+        `fees` are the calculator's fees; without them the saved fees of the loan are used.
+        """
+        if fees is None:
+            fees = [fee.as_fee() for fee in self.fees.all()]
+        return ScheduleTerms(
+            principal=self.principal,
+            annual_rate=self.annual_rate,
+            method=self.method,
+            number_of_repayments=self.number_of_repayments,
+            repay_every=self.repay_every,
+            unit=self.repay_unit,
+            disbursed_on=disbursed_on,
+            first_due=self.first_due,
+            day_count=self.day_count,
+            principal_grace=self.principal_grace,
+            interest_grace=self.interest_grace,
+            grace_interest=self.grace_interest,
+            fees=tuple(fees),
+            instalment_multiple=Decimal(self.instalment_multiple),
+            interest_multiple=Decimal(self.interest_multiple),
+            rounding_mode=self.rounding_mode,
+        )
+
+    def calculator(self, *, disbursed_on: date, fees=None) -> RepaymentCalculator:
+        return RepaymentCalculator(self.schedule_terms(disbursed_on=disbursed_on, fees=fees))
+
+    @property
+    def penalty_rule(self) -> PenaltyRule:
+        return PenaltyRule(
+            base=self.penalty_base,
+            value=self.penalty_value,
+            frequency=self.penalty_frequency,
+            grace_days=self.penalty_grace_days,
+            start=self.penalty_start,
+            cap_kind=self.penalty_cap_kind,
+            cap_value=self.penalty_cap_value,
+        )
+
+    def move_to(self, status: Status, *, by, reason: str, fields: tuple[str, ...] = ()) -> None:
+        """Take one step of NEXT and record who and why. Raises Refused for any other step."""
+        if status not in self.NEXT.get(self.Status(self.status), ()):
+            raise Refused(
+                f"{self.number} is {self.get_status_display().lower()}, "
+                f"so it cannot become {self.Status(status).label.lower()}."
+            )
+        self.status = status
+        self._history_user, self._change_reason = by, reason[:100]
+        self.save(update_fields=["status", *fields])
+
+    def days_late(self, *, on: date) -> int:
+        """Return the days past due of an active loan on a day, 0 when nothing is late."""
+        position = getattr(self, "position", None)
+        since = position.overdue_since if position else None
+        if self.status != self.Status.ACTIVE or since is None or since >= on:
+            return 0
+        return (on - since).days
+
+
+class LoanFee(FeeTerms):
+    """A fee of one loan, copied from its product and adjustable until it is submitted."""
+
+    loan = models.ForeignKey(Loan, models.CASCADE, related_name="fees")
+    history = HistoricalRecords()
+
+    class Meta(FeeTerms.Meta):
+        verbose_name = "fee"
+
+
+class Guarantor(models.Model):
+    """A customer who answers for a loan, up to an amount, with their consent on record."""
+
+    loan = models.ForeignKey(Loan, models.CASCADE, related_name="guarantors")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="guarantees")
+    amount = MoneyField("guaranteed (KES)", validators=[MinValueValidator(CENT)])
+    relationship = models.CharField(max_length=40, blank=True)
+    consented_on = models.DateField(
+        "consent given", help_text="The law wants consent before the appointment."
+    )
+    history = HistoricalRecords()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["loan", "customer"],
+                name="guarantor_once_per_loan",
+                violation_error_message="This customer guarantees the loan already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer.name} for {kes(self.amount)}"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.customer_id and self.loan_id and self.customer_id == self.loan.customer_id:
+            raise ValidationError({"customer": "The borrower cannot guarantee their own loan."})
+
+
+class Collateral(models.Model):
+    """Something of value that secures a loan."""
+
+    class Kind(models.TextChoices):
+        VEHICLE = "vehicle", "Vehicle (logbook)"
+        LAND = "land", "Land (title)"
+        STOCK = "stock", "Stock in trade"
+        HOUSEHOLD = "household", "Household goods"
+        MACHINE = "machine", "Machinery"
+        OTHER = "other", "Other"
+
+    loan = models.ForeignKey(Loan, models.CASCADE, related_name="collateral")
+    kind = models.CharField(max_length=9, choices=Kind)
+    description = models.CharField(max_length=160)
+    serial = models.CharField("serial, logbook or title number", max_length=60, blank=True)
+    value = MoneyField("value (KES)", validators=[MinValueValidator(CENT)])
+    valued_on = models.DateField()
+    forced_sale_percent = models.PositiveSmallIntegerField(
+        "forced sale (%)", default=70, validators=[MaxValueValidator(100)]
+    )
+    location = models.CharField("kept at", max_length=80, blank=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name_plural = "collateral"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.description}"

@@ -1,0 +1,292 @@
+"""The terms that a product offers and a loan copies."""
+
+from decimal import Decimal
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from lms.loans import allocation
+from lms.loans.calculator import Fee
+from lms.money import ZERO
+
+
+class Method(models.TextChoices):
+    FLAT = "flat", "Flat"
+    EQUAL_INSTALMENTS = "declining_equal_instalments", "Declining balance, equal instalments"
+    EQUAL_PRINCIPAL = "declining_equal_principal", "Declining balance, equal principal"
+    INTEREST_ONLY = "interest_only", "Interest only, principal at the end"
+    SINGLE_PAYMENT = "single_payment", "Single payment"
+
+
+class RatePeriod(models.TextChoices):
+    YEAR = "year", "a year"
+    MONTH = "month", "a month"
+    WEEK = "week", "a week"
+    DAY = "day", "a day"
+    TERM = "term", "for the whole term"
+
+
+class DayCount(models.TextChoices):
+    PERIODIC = "periodic", "Equal periods"
+    ACTUAL_365 = "actual/365", "Actual days / 365"
+    ACTUAL_360 = "actual/360", "Actual days / 360"
+    THIRTY_360 = "30/360", "30 / 360"
+    ACTUAL_ACTUAL = "actual/actual", "Actual / actual"
+
+
+class Unit(models.TextChoices):
+    DAYS = "days", "days"
+    WEEKS = "weeks", "weeks"
+    MONTHS = "months", "months"
+
+
+class GraceInterest(models.TextChoices):
+    BILLED = "billed", "billed when it falls due"
+    ACCRUED = "accrued", "billed with the first full instalment"
+    FREE = "free", "forgiven"
+
+
+class Rounding(models.TextChoices):
+    HALF_UP = "half_up", "to the nearest"
+    UP = "up", "upwards"
+
+
+class Multiple(models.TextChoices):
+    CENT = "0.01", "1 cent"
+    ONE = "1", "KES 1"
+    FIVE = "5", "KES 5"
+    TEN = "10", "KES 10"
+    FIFTY = "50", "KES 50"
+
+
+class PenaltyBase(models.TextChoices):
+    NONE = "none", "No penalty"
+    FIXED = "fixed", "Fixed amount"
+    INSTALMENT = "instalment", "% of the overdue instalment"
+    PRINCIPAL = "principal", "% of the overdue principal"
+    PRINCIPAL_AND_INTEREST = "principal_and_interest", "% of overdue principal and interest"
+    OUTSTANDING = "outstanding_principal", "% of the outstanding principal"
+
+
+class PenaltyFrequency(models.TextChoices):
+    ONCE = "once", "once per instalment"
+    DAILY = "daily", "every day"
+    WEEKLY = "weekly", "every week"
+    MONTHLY = "monthly", "every month, by days"
+
+
+class PenaltyStart(models.TextChoices):
+    AFTER_GRACE = "after_grace", "from the end of grace"
+    DUE_DATE = "due_date", "from the due date once grace has passed"
+
+
+class PenaltyCap(models.TextChoices):
+    NONE = "none", "No cap"
+    AMOUNT = "amount", "KES amount"
+    BASE = "percent_of_base", "% of what it is charged on"
+    PRINCIPAL = "percent_of_principal", "% of the loan principal"
+
+
+class AllocationOrder(models.TextChoices):
+    PENALTIES_FIRST = (
+        "penalties_fees_interest_principal",
+        "Penalties, fees, interest, principal",
+    )
+    INTEREST_FEES = "interest_fees_principal", "Interest, fees and penalties, principal"
+    INTEREST_PRINCIPAL = (
+        "interest_principal_fees_penalties",
+        "Interest, principal, fees, penalties",
+    )
+    PRINCIPAL_FIRST = (
+        "principal_interest_fees_penalties",
+        "Principal, interest, fees, penalties",
+    )
+
+
+class AllocationDirection(models.TextChoices):
+    VERTICAL = "vertical", "Finish the oldest instalment first"
+    HORIZONTAL = "horizontal", "One component across all overdue instalments"
+
+
+class Surplus(models.TextChoices):
+    ADVANCE = "advance", "pays the next instalments in advance"
+    CREDIT = "credit", "stays as the customer's credit"
+
+
+class Terms(models.Model):
+    """What product and loan share: interest, rhythm, grace, penalties, rounding, allocation."""
+
+    method = models.CharField(
+        "interest method", max_length=28, choices=Method, default=Method.EQUAL_INSTALMENTS
+    )
+    rate = models.DecimalField(
+        "interest rate (%)",
+        max_digits=8,
+        decimal_places=4,
+        default=Decimal("2.5"),
+        validators=[MinValueValidator(0), MaxValueValidator(1000)],
+    )
+    rate_period = models.CharField(max_length=5, choices=RatePeriod, default=RatePeriod.MONTH)
+    day_count = models.CharField(max_length=13, choices=DayCount, default=DayCount.PERIODIC)
+    repay_every = models.PositiveSmallIntegerField(
+        "one repayment every", default=1, validators=[MinValueValidator(1)]
+    )
+    repay_unit = models.CharField("unit", max_length=6, choices=Unit, default=Unit.MONTHS)
+    number_of_repayments = models.PositiveSmallIntegerField(
+        default=6, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
+    principal_grace = models.PositiveSmallIntegerField(
+        "periods without principal", default=0, help_text="Interest is still due in them."
+    )
+    interest_grace = models.PositiveSmallIntegerField("periods without interest payment", default=0)
+    grace_interest = models.CharField(
+        "interest of those periods is",
+        max_length=11,
+        choices=GraceInterest,
+        default=GraceInterest.BILLED,
+    )
+    instalment_multiple = models.CharField(
+        "round instalments to", max_length=4, choices=Multiple, default=Multiple.ONE
+    )
+    interest_multiple = models.CharField(
+        "round interest to", max_length=4, choices=Multiple, default=Multiple.ONE
+    )
+    rounding_mode = models.CharField(
+        "rounding", max_length=7, choices=Rounding, default=Rounding.HALF_UP
+    )
+    penalty_base = models.CharField(max_length=22, choices=PenaltyBase, default=PenaltyBase.NONE)
+    penalty_value = models.DecimalField(
+        "penalty (KES or %)",
+        max_digits=10,
+        decimal_places=2,
+        default=ZERO,
+        validators=[MinValueValidator(0)],
+    )
+    penalty_frequency = models.CharField(
+        "charged", max_length=7, choices=PenaltyFrequency, default=PenaltyFrequency.ONCE
+    )
+    penalty_grace_days = models.PositiveSmallIntegerField("days of grace", default=0)
+    penalty_start = models.CharField(
+        "counted", max_length=11, choices=PenaltyStart, default=PenaltyStart.AFTER_GRACE
+    )
+    penalty_cap_kind = models.CharField(
+        "capped at", max_length=20, choices=PenaltyCap, default=PenaltyCap.NONE
+    )
+    penalty_cap_value = models.DecimalField(
+        "cap (KES or %)",
+        max_digits=12,
+        decimal_places=2,
+        default=ZERO,
+        validators=[MinValueValidator(0)],
+    )
+    allocation_order = models.CharField(
+        "a payment pays",
+        max_length=40,
+        choices=AllocationOrder,
+        default=AllocationOrder.PENALTIES_FIRST,
+    )
+    allocation_direction = models.CharField(
+        "direction",
+        max_length=10,
+        choices=AllocationDirection,
+        default=AllocationDirection.VERTICAL,
+    )
+    surplus = models.CharField(
+        "money beyond what is due", max_length=7, choices=Surplus, default=Surplus.ADVANCE
+    )
+
+    # Every field above; `Loan.copy_terms` and the forms go through this list.
+    TERM_FIELDS = (
+        "method",
+        "rate",
+        "rate_period",
+        "day_count",
+        "repay_every",
+        "repay_unit",
+        "number_of_repayments",
+        "principal_grace",
+        "interest_grace",
+        "grace_interest",
+        "instalment_multiple",
+        "interest_multiple",
+        "rounding_mode",
+        "penalty_base",
+        "penalty_value",
+        "penalty_frequency",
+        "penalty_grace_days",
+        "penalty_start",
+        "penalty_cap_kind",
+        "penalty_cap_value",
+        "allocation_order",
+        "allocation_direction",
+        "surplus",
+    )
+
+    class Meta:
+        abstract = True
+
+    @property
+    def periods_a_year(self) -> Decimal:
+        """How many repayment periods a year has: 12, 52 or 365 of the unit, divided by `every`."""
+        in_a_year = {Unit.DAYS: 365, Unit.WEEKS: 52, Unit.MONTHS: 12}[Unit(self.repay_unit)]
+        return Decimal(in_a_year) / self.repay_every
+
+    @property
+    def annual_rate(self) -> Decimal:
+        """The nominal rate in percent a year. A rate for the whole term is spread over it."""
+        if self.rate_period == RatePeriod.TERM:
+            return self.rate * self.periods_a_year / self.number_of_repayments
+        times = {"year": 1, "month": 12, "week": 52, "day": 365}[self.rate_period]
+        return self.rate * times
+
+    @property
+    def rate_label(self) -> str:
+        """The rate as staff say it: 3% a month, flat."""
+        shown = f"{self.rate.normalize():f}% {self.get_rate_period_display()}"
+        return f"{shown}, flat" if self.method == Method.FLAT else shown
+
+
+class FeeTerms(models.Model):
+    """One fee: an amount or a percentage of the principal, and when it is taken."""
+
+    class Kind(models.TextChoices):
+        AMOUNT = "amount", "KES"
+        PERCENT = "percent", "% of principal"
+
+    class When(models.TextChoices):
+        DEDUCTED = "deducted", "deducted from the disbursement"
+        FIRST_INSTALMENT = "first_instalment", "with the first instalment"
+
+    name = models.CharField(max_length=60)
+    kind = models.CharField(max_length=7, choices=Kind, default=Kind.PERCENT)
+    value = models.DecimalField(
+        max_digits=12, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
+    )
+    when = models.CharField("taken", max_length=16, choices=When, default=When.DEDUCTED)
+    excise_rate = models.DecimalField(
+        "excise duty (%)",
+        max_digits=5,
+        decimal_places=2,
+        default=Decimal(20),
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="20% on fees since 1 July 2022; 0 where it does not apply.",
+    )
+
+    class Meta:
+        abstract = True
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def as_fee(self) -> Fee:
+        return Fee(
+            name=self.name,
+            kind=self.kind,
+            value=self.value,
+            when=self.when,
+            excise_rate=self.excise_rate,
+        )
+
+
+assert set(AllocationOrder.values) == set(allocation.ORDERS)  # noqa: S101  one list, two spellings

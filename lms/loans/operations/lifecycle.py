@@ -1,0 +1,259 @@
+"""From application to disbursement to the end: the decisions people take on a loan."""
+
+from datetime import date
+from decimal import Decimal
+
+from django.db import transaction
+from simple_history.utils import bulk_create_with_history
+
+from lms.customers.models import Customer
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.operations import Line, post
+from lms.loans.calculator import RepaymentCalculator
+from lms.loans.models import Loan, LoanFee, LoanProduct, Position, Repayment
+from lms.loans.operations import rows
+from lms.loans.operations.rows import needs_reason
+from lms.money import ZERO, kes
+from lms.payments.operations import pay_out
+
+Status = Loan.Status
+
+
+def apply(
+    *,
+    customer: Customer,
+    product: LoanProduct,
+    principal: Decimal,
+    by,
+    on: date,
+    terms: dict | None = None,
+    **details,
+) -> Loan:
+    """Write an application down as a draft, with the product's terms and fees.
+
+    `terms` override single terms of the product within its limits; `details` are other fields
+    of the loan (purpose, first_due, loan_officer, legacy_number).
+    Raises Refused naming the field that lies outside the product's limits.
+    """
+    if not product.is_active:
+        raise Refused(f"{product.name} is no longer on offer.", field="product")
+    loan = Loan(
+        customer=customer,
+        principal=principal,
+        branch_id=customer.branch_id,
+        loan_officer=details.pop("loan_officer", None) or customer.loan_officer,
+        applied_on=on,
+        created_by=by,
+        **details,
+    )
+    loan.copy_terms(product)
+    for field, value in (terms or {}).items():
+        setattr(loan, field, value)
+    for field, sentence in product.breaches(loan).items():
+        raise Refused(sentence, field=field)
+    loan._history_user, loan._change_reason = by, "Applied"
+    with transaction.atomic():
+        loan.save()
+        copy_fees(loan, by=by)
+    return loan
+
+
+def copy_fees(loan: Loan, *, by) -> None:
+    """Give a new loan the fees of its product, inside the caller's transaction."""
+    fees = [
+        LoanFee(
+            loan=loan,
+            name=fee.name,
+            kind=fee.kind,
+            value=fee.value,
+            when=fee.when,
+            excise_rate=fee.excise_rate,
+        )
+        for fee in loan.product.fees.all()
+    ]
+    if fees:
+        bulk_create_with_history(
+            fees, LoanFee, default_user=by, default_change_reason="Copied from the product"
+        )
+
+
+def submit(loan: Loan, *, by, on: date) -> Loan:
+    """Hand a draft to the people who approve. Raises Refused when its terms cannot work."""
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        for sentence in loan.product.breaches(loan).values():
+            raise Refused(sentence)
+        loan.calculator(disbursed_on=on).schedule()
+        loan.submitted_by = by
+        loan.move_to(Status.SUBMITTED, by=by, reason="Submitted", fields=("submitted_by",))
+    return loan
+
+
+def approve(loan: Loan, *, by, on: date) -> Loan:
+    """Agree to lend. Raises Refused for one's own work, above one's limit, or without KYC."""
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if by.pk in (loan.created_by_id, loan.submitted_by_id):
+            raise Refused(f"You prepared {loan.number} yourself: someone else must approve it.")
+        if loan.principal > by.approval_limit:
+            raise Refused(
+                f"{kes(loan.principal)} is above your approval limit of {kes(by.approval_limit)}."
+            )
+        if loan.customer.kyc_status != Customer.Kyc.VERIFIED:
+            raise Refused(f"The KYC of {loan.customer.name} is not verified yet.")
+        loan.approved_by, loan.approved_on = by, on
+        loan.move_to(
+            Status.APPROVED, by=by, reason="Approved", fields=("approved_by", "approved_on")
+        )
+    return loan
+
+
+def reject(loan: Loan, *, reason: str, by, on: date) -> Loan:
+    """Decline to lend, with the reason that the customer is told at once."""
+    return _decide(loan, Status.REJECTED, reason=reason, by=by)
+
+
+def withdraw(loan: Loan, *, reason: str, by, on: date) -> Loan:
+    """Record that the customer no longer wants the loan."""
+    return _decide(loan, Status.WITHDRAWN, reason=reason, by=by)
+
+
+def send_back(loan: Loan, *, reason: str, by, on: date) -> Loan:
+    """Return a submitted application to its maker, who may change it."""
+    return _decide(loan, Status.DRAFT, reason=reason, by=by)
+
+
+def _decide(loan: Loan, status: str, *, reason: str, by) -> Loan:
+    reason = needs_reason(reason)
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        loan.decision = reason[:200]
+        loan.move_to(status, by=by, reason=reason, fields=("decision",))
+    return loan
+
+
+def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) -> Loan:
+    """Pay an approved loan out, make its repayment schedule and book both.
+
+    The customer receives the principal less the fees deducted. Raises Refused unless the loan is
+    approved, by someone else, on or before `on`.
+    """
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if loan.status != Status.APPROVED:
+            raise Refused(
+                f"{loan.number} is {loan.get_status_display().lower()}: "
+                "only an approved loan can be disbursed."
+            )
+        if by.pk == loan.approved_by_id:
+            raise Refused(f"You approved {loan.number}: someone else must disburse it.")
+        if on < loan.approved_on:
+            raise Refused(
+                f"{loan.number} was approved on {loan.approved_on:%d %b %Y}: "
+                "it cannot be disbursed before.",
+                field="on",
+            )
+        calculator = loan.calculator(disbursed_on=on)
+        create_schedule(loan, calculator, by=by)
+        pay_out(
+            method=method,
+            amount=calculator.net_disbursed(),
+            reference=reference,
+            customer=loan.customer,
+            subject=loan.number,
+            branch=loan.branch,
+            by=by,
+            on=on,
+            narration=f"Disbursement of {loan.number}",
+            lines=_schedule_lines(calculator),
+            key=f"disburse:{loan.pk}",
+        )
+        loan.disbursed_on = on
+        loan.move_to(Status.ACTIVE, by=by, reason="Disbursed", fields=("disbursed_on",))
+        Position.objects.rebuild([loan.pk])
+    return loan
+
+
+def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: date) -> Loan:
+    """Take a running loan over from another system, against opening balances.
+
+    Its schedule is made from the terms, or left to be imported. Raises Refused unless it is a
+    draft, and for a disbursement after `on`.
+    """
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if loan.status != Status.DRAFT:
+            raise Refused(f"{loan.number} is {loan.get_status_display().lower()} already.")
+        if disbursed_on > on:
+            raise Refused(
+                "The loan cannot have been disbursed in the future.", field="disbursed_on"
+            )
+        lines = [Line(chart.LOAN_PRINCIPAL, chart.OPENING_BALANCES, loan.principal)]
+        if with_schedule:
+            calculator = loan.calculator(disbursed_on=disbursed_on, fees=[])
+            create_schedule(loan, calculator, by=by)
+            lines += _schedule_lines(calculator)
+        post(
+            kind="takeover",
+            reference=f"takeover:{loan.pk}",
+            on=on,
+            narration=f"Takeover of {loan.number}",
+            lines=lines,
+            branch_id=loan.branch_id,
+            by=by,
+            subject=loan.number,
+        )
+        loan.disbursed_on = disbursed_on
+        loan.move_to(
+            Status.ACTIVE, by=by, reason="Taken over from the old system", fields=("disbursed_on",)
+        )
+        Position.objects.rebuild([loan.pk])
+    return loan
+
+
+def create_schedule(loan: Loan, calculator: RepaymentCalculator, *, by) -> list[Repayment]:
+    """Write the instalments that the calculator makes, inside the caller's transaction."""
+    return rows.create_repayments(
+        [
+            Repayment(
+                loan=loan,
+                number=row.number,
+                due_date=row.due_date,
+                principal=row.principal,
+                interest=row.interest,
+                fees=row.fees,
+            )
+            for row in calculator.schedule()
+        ],
+        by=by,
+        reason="Schedule made at disbursement",
+    )
+
+
+def _schedule_lines(calculator: RepaymentCalculator) -> list[Line]:
+    """Return what a new schedule books beside the cash: interest to earn, fees, excise."""
+    interest = sum((row.interest for row in calculator.schedule()), ZERO)
+    deducted, billed = calculator.fees_deducted(), calculator.fees_billed()
+    return [
+        Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, interest),
+        Line(chart.LOAN_PRINCIPAL, chart.FEE_INCOME, deducted.fee),
+        Line(chart.LOAN_PRINCIPAL, chart.EXCISE_PAYABLE, deducted.excise),
+        Line(chart.FEES_RECEIVABLE, chart.FEE_INCOME, billed.fee),
+        Line(chart.FEES_RECEIVABLE, chart.EXCISE_PAYABLE, billed.excise),
+    ]
+
+
+def close(loan: Loan, *, by, on: date) -> Loan:
+    """Close an active loan on which nothing is owed. Raises Refused while anything is."""
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if loan.status != Status.ACTIVE:
+            raise Refused(f"{loan.number} is {loan.get_status_display().lower()}.")
+        rows.refresh(loan, by=by, on=on)
+        if loan.status != Status.CLOSED:
+            raise Refused(
+                f"{kes(loan.position.outstanding)} is still owed on {loan.number}: "
+                "it closes when that is paid or waived."
+            )
+    return loan

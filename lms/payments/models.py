@@ -1,0 +1,194 @@
+"""Money received and money paid out, whatever the channel."""
+
+import re
+from decimal import Decimal
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.lookups import LessThanOrEqual
+from simple_history.models import HistoricalRecords
+
+from lms import money
+from lms.customers.models import Customer
+from lms.ledger.models import JournalEntry
+from lms.money import ZERO, MoneyField
+from lms.staff.models import Branch
+
+
+def normal_reference(text: str) -> str | None:
+    """Return a reference in the one form it is stored in: capitals, no spaces; None when empty."""
+    return re.sub(r"\s+", "", text or "").upper() or None
+
+
+class Method(models.TextChoices):
+    CASH = "cash", "Cash"
+    MPESA = "mpesa", "M-Pesa"
+    BANK = "bank", "Bank"
+    CHEQUE = "cheque", "Cheque"
+
+
+class PayoutQuerySet(models.QuerySet):
+    def seen_by(self, staff) -> Self:
+        return self if staff.sees_all_branches else self.filter(branch_id=staff.branch_id)
+
+
+class PaymentQuerySet(models.QuerySet):
+    def seen_by(self, staff) -> Self:
+        """Payments of the person's branch, and the unallocated queue, which belongs to all."""
+        if staff.sees_all_branches:
+            return self
+        return self.filter(Q(branch_id=staff.branch_id) | Q(status=Payment.Status.UNALLOCATED))
+
+    def numbered(self, text: str) -> Self:
+        """Return the payment with the receipt number in the text (RC000012), or none."""
+        found = re.fullmatch(r"RC[\s-]*0*(\d{1,12})", text.strip().upper())
+        return self.filter(pk=int(found[1])) if found else self.none()
+
+    def unallocated(self) -> Self:
+        """Money that arrived and waits for someone to say whose it is."""
+        return self.filter(status=Payment.Status.UNALLOCATED)
+
+    def standing(self) -> Self:
+        """Every payment that was not reversed."""
+        return self.exclude(status=Payment.Status.REVERSED)
+
+    def with_credit(self) -> Self:
+        """Payments of which a part is held as the customer's credit."""
+        return self.standing().filter(credited__gt=0)
+
+
+class Payment(models.Model):
+    """One receipt of money. `allocated + credited + unallocated = amount`, always."""
+
+    class Status(models.TextChoices):
+        UNALLOCATED = "unallocated", "Unallocated"
+        ALLOCATED = "allocated", "Allocated"
+        REVERSED = "reversed", "Reversed"
+
+    class Method(models.TextChoices):
+        CASH = "cash", "Cash"
+        MPESA = "mpesa", "M-Pesa"
+        BANK = "bank", "Bank"
+        CHEQUE = "cheque", "Cheque"
+        OPENING = "opening", "Paid before takeover"
+
+    method = models.CharField(max_length=8, choices=Method)
+    reference = models.CharField(
+        max_length=40,
+        null=True,
+        blank=True,
+        unique=True,
+        help_text="M-Pesa receipt, slip or cheque number. Each can be posted once.",
+    )
+    request_key = models.CharField(
+        max_length=64, null=True, blank=True, unique=True, editable=False
+    )
+    amount = MoneyField("amount (KES)")
+    allocated = MoneyField("allocated (KES)", default=ZERO, editable=False)
+    credited = MoneyField("held as credit (KES)", default=ZERO, editable=False)
+    value_date = models.DateField(help_text="The day the money counts from.")
+    account = models.CharField(
+        "account as typed", max_length=40, blank=True, help_text="Loan number, like LN000123."
+    )
+    customer = models.ForeignKey(
+        Customer, models.PROTECT, null=True, blank=True, related_name="payments"
+    )
+    payer_name = models.CharField(max_length=120, blank=True)
+    payer_phone = models.CharField(max_length=64, blank=True)
+    branch = models.ForeignKey(Branch, models.PROTECT, related_name="payments")
+    status = models.CharField(
+        max_length=11, choices=Status, default=Status.UNALLOCATED, editable=False
+    )
+    note = models.CharField(max_length=200, blank=True)
+    waits_for_staff = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="A person took it off a loan, so only a person may place it again.",
+    )
+    entry = models.OneToOneField(
+        JournalEntry, models.PROTECT, editable=False, related_name="payment", null=True
+    )
+    taken_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="payments_taken",
+    )
+    received_at = models.DateTimeField("recorded", auto_now_add=True)
+    reversed_on = models.DateField(null=True, blank=True, editable=False)
+    history = HistoricalRecords()
+
+    objects = PaymentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        permissions = [
+            ("match_payment", "Can match an unallocated payment to a loan"),
+            ("reverse_payment", "Can reverse a payment"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="payment_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(allocated__gte=0) & Q(credited__gte=0),
+                name="payment_parts_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=LessThanOrEqual(money.exact(F("allocated") + F("credited")), F("amount")),
+                name="payment_parts_within_amount",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="payment_by_status"),
+            models.Index(fields=["value_date"], name="payment_by_value_date"),
+            models.Index(fields=["payer_phone"], name="payment_by_payer_phone"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} · {money.kes(self.amount)}"
+
+    @property
+    def number(self) -> str:
+        return f"RC{self.pk:06d}" if self.pk else "RC(new)"
+
+    @property
+    def unallocated(self) -> Decimal:
+        if self.status == self.Status.REVERSED:
+            return ZERO
+        return self.amount - self.allocated - self.credited
+
+
+class Payout(models.Model):
+    """Money paid out to a customer. For now: the net amount of a disbursed loan."""
+
+    class Kind(models.TextChoices):
+        DISBURSEMENT = "disbursement", "Disbursement"
+
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.DISBURSEMENT)
+    method = models.CharField(max_length=8, choices=Method)
+    reference = models.CharField(max_length=40, null=True, blank=True, unique=True)
+    amount = MoneyField("amount (KES)")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="payouts")
+    subject = models.CharField("paid for", max_length=16, db_index=True)
+    paid_on = models.DateField()
+    branch = models.ForeignKey(Branch, models.PROTECT, related_name="payouts")
+    entry = models.OneToOneField(JournalEntry, models.PROTECT, related_name="payout")
+    paid_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="payouts_made"
+    )
+    paid_at = models.DateTimeField("recorded", auto_now_add=True)
+    history = HistoricalRecords()
+
+    objects = PayoutQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"PO{self.pk:06d} · {money.kes(self.amount)}"

@@ -1,0 +1,188 @@
+"""The verbs of money in and out: receive a payment, undo a receipt, pay out."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.operations import Line, post, reverse
+from lms.money import CENT, kes
+from lms.payments.models import Payment, Payout, normal_reference
+
+# Where money of each method lies.
+CASH_ACCOUNTS = {
+    Payment.Method.CASH: chart.CASH,
+    Payment.Method.MPESA: chart.MPESA_PAYBILL,
+    Payment.Method.BANK: chart.BANK,
+    Payment.Method.CHEQUE: chart.CHEQUES,
+    Payment.Method.OPENING: chart.OPENING_BALANCES,
+}
+MPESA_RECEIPT = re.compile(r"[A-Z0-9]{8,12}")
+
+
+class AlreadyPosted(Refused):
+    """The reference was posted before; `payment` is the one that has it."""
+
+    def __init__(self, payment: Payment) -> None:
+        super().__init__(
+            f"{payment.get_method_display()} reference {payment.reference} was posted already: "
+            f"{payment.number}, {kes(payment.amount)} on {payment.value_date:%d %b %Y}.",
+            field="reference",
+        )
+        self.payment = payment
+
+
+def _check(*, method: str, amount: Decimal, reference: str | None, value_date: date, on: date):
+    if amount <= 0:
+        raise Refused("The amount must be more than KES 0.00.", field="amount")
+    if amount != amount.quantize(CENT):
+        raise Refused("The amount has parts of a cent.", field="amount")
+    if value_date > on:
+        raise Refused("A payment cannot be dated in the future.", field="value_date")
+    needs_reference = method in (
+        Payment.Method.MPESA,
+        Payment.Method.BANK,
+        Payment.Method.CHEQUE,
+    )
+    if needs_reference and not reference:
+        raise Refused(
+            "Type the M-Pesa receipt, bank slip or cheque number: it guards against posting twice.",
+            field="reference",
+        )
+    if method == Payment.Method.MPESA and not MPESA_RECEIPT.fullmatch(reference):
+        raise Refused(
+            f"“{reference}” is not an M-Pesa receipt: they are 10 letters and digits, "
+            "like UKL7AB12CD.",
+            field="reference",
+        )
+
+
+def receive(
+    *,
+    method: str,
+    amount: Decimal,
+    reference: str | None,
+    value_date: date,
+    account: str,
+    branch,
+    by,
+    on: date,
+    customer=None,
+    payer_name: str = "",
+    payer_phone: str = "",
+    note: str = "",
+    request_key: str | None = None,
+) -> Payment:
+    """Record money that arrived and book it as unallocated, in a transaction of its own.
+
+    A repeated `request_key` (a form sent twice) returns the payment made the first time.
+    Raises AlreadyPosted when the reference was posted before, Refused for impossible input.
+    """
+    reference = normal_reference(reference)
+    _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)
+    payment = Payment(
+        method=method,
+        amount=amount,
+        reference=reference,
+        value_date=value_date,
+        account=account.strip()[:40],
+        customer=customer,
+        payer_name=payer_name[:120],
+        payer_phone=payer_phone[:64],
+        branch=branch,
+        note=note[:200],
+        request_key=request_key,
+        taken_by=by,
+    )
+    payment._history_user, payment._change_reason = by, "Received"
+    try:
+        with transaction.atomic():
+            payment.save()
+            payment.entry = post(
+                kind="receipt",
+                reference=f"receipt:{payment.pk}",
+                on=value_date,
+                narration=f"{payment.get_method_display()} {reference or payment.number}",
+                lines=[Line(CASH_ACCOUNTS[method], chart.UNALLOCATED, amount)],
+                branch_id=branch.pk,
+                by=by,
+                subject=payment.number,
+            )
+            payment.skip_history_when_saving = True
+            payment.save(update_fields=["entry"])
+            del payment.skip_history_when_saving
+    except IntegrityError:
+        if request_key and (again := Payment.objects.filter(request_key=request_key).first()):
+            return again
+        if reference and (posted := Payment.objects.filter(reference=reference).first()):
+            raise AlreadyPosted(posted) from None
+        raise
+    return payment
+
+
+def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:
+    """Reverse the receipt of a payment of which nothing is allocated any more.
+
+    Runs inside the caller's transaction, which holds the row lock of the payment.
+    """
+    if payment.allocated or payment.credited:
+        raise Refused(f"{payment.number} is still allocated.")
+    reverse(payment.entry, reason=reason, on=on, by=by)
+    payment.status = Payment.Status.REVERSED
+    payment.reversed_on = on
+    payment._history_user, payment._change_reason = by, reason[:100]
+    payment.save(update_fields=["status", "reversed_on"])
+    return payment
+
+
+def pay_out(
+    *,
+    method: str,
+    amount: Decimal,
+    reference: str | None,
+    customer,
+    subject: str,
+    branch,
+    by,
+    on: date,
+    narration: str,
+    lines: Iterable[Line],
+    key: str,
+) -> Payout:
+    """Record money that left and post its entry, inside the caller's transaction.
+
+    `lines` are the other transfers of the same event; the one that pays `amount` KES from the
+    cash account of `method` against the loan principal is added here. `key` names the event.
+    Raises Refused when the reference was used before.
+    """
+    reference = normal_reference(reference)
+    if reference and Payout.objects.filter(reference=reference).exists():
+        raise Refused(f"Reference {reference} was used for another payout.", field="reference")
+    entry = post(
+        kind="disbursement",
+        reference=key,
+        on=on,
+        narration=narration,
+        lines=[Line(chart.LOAN_PRINCIPAL, CASH_ACCOUNTS[method], amount), *lines],
+        branch_id=branch.pk,
+        by=by,
+        subject=subject,
+    )
+    payout = Payout(
+        method=method,
+        reference=reference,
+        amount=amount,
+        customer=customer,
+        subject=subject,
+        paid_on=on,
+        branch=branch,
+        entry=entry,
+        paid_by=by,
+    )
+    payout._history_user, payout._change_reason = by, "Paid out"
+    payout.save()
+    return payout

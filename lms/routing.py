@@ -1,0 +1,78 @@
+"""Where money that came in belongs: its account number names a loan, or it waits unallocated.
+
+Receiving and settling are two transactions, so that nothing that arrived can be lost; `sweep`
+settles what a crash left between them.
+"""
+
+from contextlib import suppress
+from datetime import date
+
+from lms.errors import Refused
+from lms.loans.models import Loan
+from lms.loans.operations import collection
+from lms.payments import operations as payments
+from lms.payments.models import Payment
+from lms.staff.models import Branch
+
+
+def loan_for(account: str) -> Loan | None:
+    """Return the loan that an account number means, in any spelling, or None."""
+    if not account.strip():
+        return None
+    return Loan.objects.known_as(account).select_related("branch", "customer").first()
+
+
+def knows_account(account: str) -> bool:
+    """Tell whether money for this account number can be placed: a loan that is being repaid."""
+    loan = loan_for(account)
+    return loan is not None and loan.status == Loan.Status.ACTIVE
+
+
+def take(*, account: str, by, on: date, branch: Branch | None = None, **money) -> Payment:
+    """Receive a payment and place it on the loan that its account number means.
+
+    The other answers are those of `payments.operations.receive`. Money whose owner is not known
+    stays unallocated. Raises AlreadyPosted and Refused as `receive` does.
+    """
+    loan = loan_for(account)
+    payment = payments.receive(
+        account=account,
+        branch=loan.branch if loan else branch or Branch.head(),
+        customer=loan.customer if loan else money.pop("customer", None),
+        by=by,
+        on=on,
+        **{key: value for key, value in money.items() if key != "customer"},
+    )
+    return settle(payment, by=by, on=on)
+
+
+def settle(payment: Payment, *, by, on: date) -> Payment:
+    """Place an unallocated payment by its account number; leave it in the queue when it has none.
+
+    Returns the payment as it stands afterwards. Settling twice changes nothing.
+    """
+    if payment.status == Payment.Status.UNALLOCATED and not payment.waits_for_staff:
+        loan = loan_for(payment.account)
+        if loan is not None:
+            # Placed by someone else meanwhile, or the loan takes no money: the queue keeps it.
+            with suppress(Refused):
+                collection.allocate(payment, loan, by=by, on=on)
+        payment.refresh_from_db()
+    return payment
+
+
+def match(payment: Payment, loan: Loan, *, by, on: date) -> Payment:
+    """Place an unallocated payment on the loan that a person chose. Raises Refused."""
+    collection.allocate(payment, loan, by=by, on=on)
+    payment.refresh_from_db()
+    return payment
+
+
+def sweep(*, on: date) -> int:
+    """Settle every unallocated payment whose account number is known by now; return how many."""
+    waiting = Payment.objects.unallocated().filter(waits_for_staff=False).exclude(account="")
+    settled = 0
+    for payment in waiting.order_by("pk").iterator(chunk_size=500):
+        settle(payment, by=None, on=on)
+        settled += payment.status == Payment.Status.ALLOCATED
+    return settled

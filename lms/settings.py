@@ -1,0 +1,215 @@
+"""Every setting of the project. What differs between machines comes from the environment.
+
+`.env.example` explains each name; a `.env` file beside it is read when there is one.
+"""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = BASE_DIR / ".data"
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+# --- The machine -------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=True)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+if not DEBUG and not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. With DEBUG=False the office only starts with a secret of its own: "
+        "put SECRET_KEY=<50 random characters> into the environment or .env."
+    )
+if not DEBUG and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is not set. With DEBUG=False name the hosts that serve the office, "
+        "for example ALLOWED_HOSTS=office.example.co.ke."
+    )
+if DEBUG and not SECRET_KEY:
+    SECRET_KEY = "laptop-only-sessions-end-when-debug-is-turned-off"  # noqa: S105
+
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+HTTPS = env.bool("HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if env.bool("BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Safaricom posts callbacks over plain HTTP on the sandbox only; production is HTTPS end to end.
+SESSION_COOKIE_AGE = env.int("SESSION_MINUTES", default=60) * 60
+SESSION_SAVE_EVERY_REQUEST = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# --- The house ---------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.inlines",
+    "unfold.contrib.import_export",
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "import_export",
+    "simple_history",
+    "django_q",
+    "lms.staff",
+    "lms.customers",
+    "lms.ledger",
+    "lms.payments",
+    "lms.notifications",
+    "lms.mpesa",
+    "lms.loans",
+    "lms.imports",
+    "lms.backoffice",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+ROOT_URLCONF = "lms.urls"
+WSGI_APPLICATION = "lms.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.debug",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Data --------------------------------------------------------------------------------------
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'office.sqlite3'}")
+}
+ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+if ON_SQLITE:
+    # Two writers wait for one another instead of failing, and an acknowledged commit survives
+    # a power cut (FULL). Without IMMEDIATE a transaction that reads before it writes is refused.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+        "PRAGMA cache_size=-64000; PRAGMA mmap_size=134217728;",
+    }
+    DATA_DIR.mkdir(exist_ok=True)
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".static"))
+MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(DATA_DIR / "files"))
+# Customer files are served by the admin alone, to staff who may see the customer.
+MEDIA_URL = "/admin/files/"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+# --- People ------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "staff.Staff"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# --- Language and time -------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+USE_I18N = True
+TIME_ZONE = "Africa/Nairobi"
+USE_TZ = True
+FORMAT_MODULE_PATH = "lms.backoffice.formats"
+
+# --- Jobs --------------------------------------------------------------------------------------
+# The queue lives in the business database: a job queued with the money rolls back with the money.
+# A task is delivered again after `retry`, so `retry` is longer than `timeout`; every task is
+# idempotent by its data.
+Q_CLUSTER = {
+    "name": "lms",
+    "orm": "default",
+    "workers": env.int("WORKERS", default=2),
+    "timeout": 1800,
+    "retry": 1860,
+    "queue_limit": 1,
+    "bulk": 1,
+    "max_attempts": 3,
+    "ack_failures": False,
+    "catch_up": False,
+    "save_limit": 250,
+    "poll": 1,
+    "recycle": 200,
+    "label": "Jobs",
+}
+
+# --- Messages ----------------------------------------------------------------------------------
+LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
+SMS_CHANNEL = env.str("SMS_CHANNEL", default="console")  # console | africastalking
+EMAIL_CHANNEL = env.str("EMAIL_CHANNEL", default="console")  # console | django
+AFRICASTALKING_USERNAME = env.str("AFRICASTALKING_USERNAME", default="sandbox")
+AFRICASTALKING_API_KEY = env.str("AFRICASTALKING_API_KEY", default="")
+AFRICASTALKING_SENDER_ID = env.str("AFRICASTALKING_SENDER_ID", default="")
+AFRICASTALKING_URL = env.str("AFRICASTALKING_URL", default="")
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="office@localhost")
+
+# --- M-Pesa (Safaricom Daraja) -----------------------------------------------------------------
+DARAJA_URL = env.str("DARAJA_URL", default="https://sandbox.safaricom.co.ke")
+DARAJA_CONSUMER_KEY = env.str("DARAJA_CONSUMER_KEY", default="")
+DARAJA_CONSUMER_SECRET = env.str("DARAJA_CONSUMER_SECRET", default="")
+DARAJA_SHORTCODE = env.str("DARAJA_SHORTCODE", default="174379")
+DARAJA_PASSKEY = env.str("DARAJA_PASSKEY", default="")
+DARAJA_TIMEOUT = env.int("DARAJA_TIMEOUT", default=20)
+# Where Safaricom reaches us, and the hex token in the path that only Safaricom is told.
+DARAJA_CALLBACK_BASE = env.str("DARAJA_CALLBACK_BASE", default="http://127.0.0.1:8000")
+DARAJA_CALLBACK_SECRET = env.str("DARAJA_CALLBACK_SECRET", default="")
+
+# --- Files staff bring -------------------------------------------------------------------------
+IMPORT_INLINE_ROWS = env.int("IMPORT_INLINE_ROWS", default=2000)
+IMPORT_MAX_MEGABYTES = env.int("IMPORT_MAX_MEGABYTES", default=32)
+IMPORT_EXPORT_SKIP_ADMIN_LOG = True
+SIMPLE_HISTORY_REVERT_DISABLED = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+}

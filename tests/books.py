@@ -1,0 +1,69 @@
+"""The proof that every test of money may call: the books and the loans tell the same story."""
+
+from collections import defaultdict
+from decimal import Decimal
+
+from lms.ledger import chart
+from lms.ledger.models import Transfer
+from lms.loans.allocation import COMPONENTS
+from lms.loans.models import Allocation, Loan, Position, Repayment
+from lms.loans.operations.collection import RECEIVABLES
+from lms.money import ZERO
+from lms.payments.models import Payment
+
+
+def balances(**where) -> dict[str, Decimal]:
+    """The debit balance of every account, summed here rather than in SQL."""
+    found: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for debit, credit, amount in Transfer.objects.filter(**where).values_list(
+        "debit_id", "credit_id", "amount"
+    ):
+        found[debit] += amount
+        found[credit] -= amount
+    return found
+
+
+def prove() -> None:
+    """Assert that control accounts, positions, instalments, allocations and payments agree."""
+    booked = balances()
+    assert sum(booked.values(), ZERO) == 0
+
+    owed: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    paid: dict[tuple, Decimal] = defaultdict(lambda: ZERO)
+    for row in Repayment.objects.all():
+        for name in COMPONENTS:
+            assert 0 <= getattr(row, f"{name}_paid") + getattr(row, f"{name}_waived")
+            if row.status != Repayment.Status.CANCELLED:
+                assert row.owing_of(name) >= 0
+            owed[name] += row.owing_of(name)
+            if getattr(row, f"{name}_paid"):
+                paid[row.pk, name] = getattr(row, f"{name}_paid")
+    unscheduled = sum((p.unscheduled for p in Position.objects.all()), ZERO)
+    owed["principal"] += unscheduled
+    for name in COMPONENTS:
+        assert booked[RECEIVABLES[name]] == owed[name], name
+        assert sum((getattr(p, name) for p in Position.objects.all()), ZERO) == owed[name]
+
+    allocated: dict[tuple, Decimal] = defaultdict(lambda: ZERO)
+    by_payment: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    for part in Allocation.objects.all():
+        allocated[part.repayment_id, part.component] += part.amount
+        by_payment[part.payment_id] += part.amount
+    assert {key: value for key, value in allocated.items() if value} == dict(paid)
+
+    standing = Payment.objects.standing()
+    for payment in Payment.objects.all():
+        assert payment.allocated == by_payment[payment.pk]
+        if payment.status == Payment.Status.ALLOCATED:
+            assert payment.unallocated == 0
+    assert -booked[chart.UNALLOCATED] == sum((p.unallocated for p in standing), ZERO)
+    assert -booked[chart.CUSTOMER_CREDIT] == sum((p.credited for p in standing), ZERO)
+
+    for loan in Loan.objects.filter(disbursed_on__isnull=False).select_related("position"):
+        before = loan.position
+        Position.objects.rebuild([loan.pk])
+        after = Position.objects.get(pk=loan.pk)
+        for field in Position._meta.fields:
+            assert getattr(before, field.attname) == getattr(after, field.attname), field.name
+        if loan.status == Loan.Status.CLOSED:
+            assert after.outstanding == 0

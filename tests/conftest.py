@@ -1,0 +1,91 @@
+"""Fixtures for everyone: the cast, and a database whose seeds survive a flush."""
+
+import os
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from lms.ledger import chart, immutability
+from tests import factories
+
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_a_test(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "files"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.DARAJA_CALLBACK_SECRET = "5ec2e7" * 6
+    settings.DARAJA_CONSUMER_KEY = "key"
+    settings.DARAJA_CONSUMER_SECRET = "secret"
+    settings.DARAJA_PASSKEY = "passkey"
+
+
+def seed() -> None:
+    """Put back what migrations put into an empty database."""
+    chart.seed(apps.get_model("ledger", "Account"))
+    from lms.notifications import wording
+
+    wording.seed(apps.get_model("notifications", "MessageTemplate"))
+
+
+@pytest.fixture
+def committed(transactional_db):
+    """A database in which commits are real, for threads and processes; flushed afterwards.
+
+    SQLite flushes by DELETE, which the triggers of the ledger refuse, so they rest meanwhile.
+    """
+    seed()
+    yield
+    immutability.remove(connection)
+
+
+@pytest.fixture(autouse=True)
+def _triggers_return(request):
+    yield
+    if "committed" in request.fixturenames:
+        request.getfixturevalue("django_db_blocker").unblock()
+        immutability.install(connection)
+
+
+@pytest.fixture
+def kamau(db):
+    return factories.kamau()
+
+
+@pytest.fixture
+def achieng(db):
+    return factories.achieng()
+
+
+@pytest.fixture
+def njeri(db):
+    return factories.njeri()
+
+
+@pytest.fixture
+def mutua(db):
+    return factories.mutua()
+
+
+@pytest.fixture
+def wanjiku(db):
+    return factories.wanjiku()
+
+
+@pytest.fixture
+def loan(db):
+    """Wanjiku's 100,000 at 24% declining over 12 months, disbursed on 15 January 2026."""
+    return factories.active()
+
+
+@pytest.fixture
+def as_staff(client):
+    """Log a member of staff in and return the client."""
+
+    def log_in(person):
+        client.force_login(person)
+        return client
+
+    return log_in

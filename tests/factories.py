@@ -1,0 +1,136 @@
+"""The cast and their papers, as plain functions. Wanjiku borrows, Otieno guarantees, Achieng the
+clerk may only look, Kamau the manager may decide, Njeri the officer prepares, Mutua the cashier
+takes and pays out."""
+
+from datetime import date
+from decimal import Decimal
+
+from django.contrib.auth.models import Group
+
+from lms.customers.models import Customer
+from lms.loans.models import Loan, LoanProduct, ProductFee
+from lms.loans.operations import lifecycle
+from lms.staff.models import Branch, Staff
+
+DAY = date(2026, 1, 15)
+
+
+def branch(code: str = "NRB", name: str = "Nairobi") -> Branch:
+    return Branch.objects.get_or_create(code=code, defaults={"name": name})[0]
+
+
+def staff(username: str, role: str | None = None, **fields) -> Staff:
+    """A member of staff of the Nairobi branch unless told; `branch=None` is head office."""
+    fields.setdefault("branch", branch())
+    found = Staff.objects.filter(username=username).first()
+    if found:
+        return found
+    person = Staff.objects.create_user(
+        username,
+        password="maji-moto-42-safi",
+        first_name=username.capitalize(),
+        is_staff=True,
+        **fields,
+    )
+    if role:
+        person.groups.add(Group.objects.get(name=role))
+    return person
+
+
+def achieng() -> Staff:
+    return staff("achieng", "Auditor")
+
+
+def kamau() -> Staff:
+    return staff("kamau", "Manager", approval_limit=Decimal(1_000_000))
+
+
+def njeri() -> Staff:
+    return staff("njeri", "Loan officer")
+
+
+def mutua() -> Staff:
+    return staff("mutua", "Cashier")
+
+
+def customer(name: str = "Wanjiku Mwangi", phone: str = "254712345678", **fields) -> Customer:
+    """An individual with verified KYC; the ID number follows from the phone unless told."""
+    first, _, last = name.partition(" ")
+    person = Customer(
+        first_name=first,
+        last_name=last or "Mwangi",
+        phone=phone,
+        **{
+            "id_number": phone[-8:],
+            "branch": branch(),
+            "kyc_status": Customer.Kyc.VERIFIED,
+            **fields,
+        },
+    )
+    person.full_clean()
+    person.save()
+    return person
+
+
+def wanjiku() -> Customer:
+    return Customer.objects.filter(phone="254712345678").first() or customer()
+
+
+def otieno() -> Customer:
+    return Customer.objects.filter(phone="254722000111").first() or customer(
+        "Otieno Ouma", "254722000111"
+    )
+
+
+def product(**fields) -> LoanProduct:
+    """Biashara: 24% a year declining, monthly, 12 instalments, whole shillings."""
+    fees = fields.pop("fees", [])
+    code = fields.pop("code", "BIASHARA")
+    found = LoanProduct.objects.filter(code=code).first()
+    if found:
+        return found
+    made = LoanProduct(
+        **{
+            "code": code,
+            "name": f"{code.capitalize()} loan",
+            "rate": Decimal(24),
+            "rate_period": "year",
+            "number_of_repayments": 12,
+            "max_repayments": 52,
+            "max_principal": Decimal(1_000_000),
+            "max_rate": Decimal(400),
+            **fields,
+        }
+    )
+    made.full_clean()
+    made.save()
+    for fee in fees:
+        ProductFee.objects.create(product=made, **fee)
+    return made
+
+
+def draft(principal: Decimal = Decimal(100_000), **fields) -> Loan:
+    """An application prepared by Njeri for Wanjiku."""
+    return lifecycle.apply(
+        **{
+            "customer": fields.pop("customer", None) or wanjiku(),
+            "product": fields.pop("product", None) or product(),
+            "principal": principal,
+            "by": njeri(),
+            "on": DAY,
+            **fields,
+        }
+    )
+
+
+def approved(principal: Decimal = Decimal(100_000), *, on: date = DAY, **fields) -> Loan:
+    """A loan that Kamau approved."""
+    loan = draft(principal, on=on, **fields)
+    lifecycle.submit(loan, by=njeri(), on=on)
+    return lifecycle.approve(loan, by=kamau(), on=on)
+
+
+def active(principal: Decimal = Decimal(100_000), *, on: date = DAY, **fields) -> Loan:
+    """A loan that Mutua paid out in cash."""
+    loan = approved(principal, on=on, **fields)
+    return lifecycle.disburse(loan, method="cash", reference=None, by=mutua(), on=on)
