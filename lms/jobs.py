@@ -19,6 +19,7 @@ from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
+from lms.notifications.text import in_days
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
 
@@ -77,9 +78,7 @@ def remind_overdue(*, on: str, days=DEFAULT_DAYS_LATE, then_every: int = 7) -> i
 def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
     """Queue one message a channel and instalment of active loans."""
     rows = (
-        rows.filter(loan__status=Loan.Status.ACTIVE)
-        .select_related("loan__customer")
-        .order_by("pk")
+        rows.filter(loan__status=Loan.Status.ACTIVE).select_related("loan__customer").order_by("pk")
     )
     return notifications.enqueue_many(
         (
@@ -93,7 +92,8 @@ def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
                     "loan": row.loan.number,
                     "amount": kes(row.outstanding).removeprefix("KES "),
                     "due_date": dates.show(row.due_date),
-                    "days": str((on - row.due_date).days),
+                    "instalment": str(row.number),
+                    "days": in_days(abs((on - row.due_date).days)),
                     "paybill": settings.DARAJA_SHORTCODE,
                     "lender": settings.LENDER_NAME,
                 },
