@@ -14,9 +14,9 @@ def normalise(text: str) -> str:
 
     Raises ValueError, with a sentence for staff, when it is not a Kenyan mobile number.
     """
-    digits = _SEPARATORS.sub("", str(text or "")).removeprefix("+")
     # A spreadsheet drops the leading zero and may add a decimal part.
-    digits = digits.removesuffix(".0") if digits.endswith(".0") else digits
+    written = str(text or "").strip().removesuffix(".0")
+    digits = _SEPARATORS.sub("", written).removeprefix("+")
     if digits.startswith("00254"):
         digits = digits[2:]
     if digits.startswith("2540"):

@@ -150,6 +150,30 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
+# --- The look of the office (lms/backoffice says what each callable returns) ----------------------
+# The label beside the title, so that nobody posts real money on a demo.
+LMS_ENVIRONMENT = env.str("LMS_ENVIRONMENT", default="Laptop")
+LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
+UNFOLD = {
+    "SITE_TITLE": f"{LENDER_NAME} · Loan office",
+    "SITE_HEADER": "Loan office",
+    "SITE_SUBHEADER": LENDER_NAME,
+    "SITE_SYMBOL": "account_balance",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "lms.backoffice.site.environment",
+    "COLORS": {"primary": "lms.backoffice.site.palette"},
+    "STYLES": ["lms.backoffice.site.stylesheet"],
+    "DASHBOARD_CALLBACK": "lms.backoffice.dashboard.figures_of_today",
+    "COMMAND": {"search_callback": "lms.backoffice.search.search"},
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "navigation": "lms.backoffice.sidebar.navigation",
+    },
+}
+
 # --- Language and time -------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 USE_I18N = True
@@ -179,7 +203,6 @@ Q_CLUSTER = {
 }
 
 # --- Messages ----------------------------------------------------------------------------------
-LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 SMS_CHANNEL = env.str("SMS_CHANNEL", default="console")  # console | africastalking
 EMAIL_CHANNEL = env.str("EMAIL_CHANNEL", default="console")  # console | django
 AFRICASTALKING_USERNAME = env.str("AFRICASTALKING_USERNAME", default="sandbox")

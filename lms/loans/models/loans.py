@@ -22,7 +22,7 @@ from lms.loans.penalties import PenaltyRule
 from lms.money import CENT, MoneyField, kes
 from lms.staff.models import Branch
 
-NUMBER = re.compile(r"L[NO0]?[\s\-_/#]*0*(\d{1,12})")
+NUMBER = re.compile(r"LN?[\s\-_/#O0]*(\d{1,12})")  # people type the letter O for a zero
 
 
 class LoanQuerySet(models.QuerySet):
@@ -149,7 +149,7 @@ class Loan(Terms):
     def key_of(text: str) -> int | None:
         """Return the primary key that a loan number in any spelling means, or None.
 
-        Payers type LN000123, ln 123, LN-0123 and LO123 for the same loan.
+        Payers type LN000123, ln 123, LN-0123 and LNOOO123 for the same loan.
         """
         found = NUMBER.fullmatch(str(text or "").strip().upper())
         return int(found[1]) if found and int(found[1]) else None

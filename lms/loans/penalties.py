@@ -1,0 +1,88 @@
+"""What a late payer owes on top. Pure: no Django, no clock, no database."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from lms import money
+from lms.money import ZERO
+
+DAYS = {"daily": 1, "weekly": 7, "monthly": 30}
+WORDS = {
+    "instalment": "of the overdue instalment",
+    "principal": "of the overdue principal",
+    "principal_and_interest": "of overdue principal and interest",
+    "outstanding_principal": "of the outstanding principal",
+}
+OFTEN = {"once": "once", "daily": "a day", "weekly": "a week", "monthly": "a month"}
+
+
+@dataclass(frozen=True, slots=True)
+class PenaltyRule:
+    """The late charge of a product: base, value (KES when fixed, else percent), rhythm, cap."""
+
+    base: str = "none"
+    value: Decimal = ZERO
+    frequency: str = "once"
+    grace_days: int = 0
+    start: str = "after_grace"
+    cap_kind: str = "none"
+    cap_value: Decimal = ZERO
+
+
+def describe(rule: PenaltyRule) -> str:
+    """Return the rule in words: 5% of the overdue instalment once, after 3 days."""
+    if rule.base == "none":
+        return "No penalty"
+    what = (
+        f"KES {rule.value:,.2f}"
+        if rule.base == "fixed"
+        else f"{rule.value.normalize():f}% {WORDS[rule.base]}"
+    )
+    grace = f", after {rule.grace_days} days" if rule.grace_days else ""
+    return f"{what} {OFTEN[rule.frequency]}{grace}"
+
+
+def owed(
+    rule: PenaltyRule,
+    *,
+    due_date: date,
+    on: date,
+    principal: Decimal,
+    interest: Decimal,
+    outstanding_principal: Decimal,
+    loan_principal: Decimal,
+) -> Decimal:
+    """Return the whole penalty (KES, to the cent) an overdue instalment has earned by `on`.
+
+    `principal` and `interest` are what is unpaid of the instalment; penalties never count, so
+    there is none on a penalty. Days are counted from the end of grace, or from the due date once
+    grace has passed; a month is 30 days, counted by the day; a week counts as soon as it has begun.
+    """
+    late = (on - due_date).days
+    if rule.base == "none" or late <= rule.grace_days:
+        return ZERO
+    days = late if rule.start == "due_date" else late - rule.grace_days
+    bases = {
+        "fixed": rule.value,
+        "instalment": principal + interest,
+        "principal": principal,
+        "principal_and_interest": principal + interest,
+        "outstanding_principal": outstanding_principal,
+    }
+    base = bases[rule.base]
+    each = base if rule.base == "fixed" else base * rule.value / 100
+    if rule.frequency == "once":
+        times = Decimal(1)
+    elif rule.frequency == "weekly":
+        times = Decimal(-(-days // DAYS["weekly"]))
+    else:
+        times = Decimal(days) / DAYS[rule.frequency]
+    charge = each * times
+    if rule.cap_kind == "amount":
+        charge = min(charge, rule.cap_value)
+    elif rule.cap_kind == "percent_of_base":
+        charge = min(charge, base * rule.cap_value / 100)
+    elif rule.cap_kind == "percent_of_principal":
+        charge = min(charge, loan_principal * rule.cap_value / 100)
+    return money.money(charge)

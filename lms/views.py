@@ -1,0 +1,129 @@
+"""The public views: Daraja's callbacks, and the health check of the machines in front."""
+
+import hmac
+import ipaddress
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as DatabaseUnavailable
+from django.db import connection, transaction
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.views.decorators.csrf import csrf_exempt
+from django_q.tasks import async_task
+
+from lms import dates, routing
+from lms.mpesa import operations as mpesa
+from lms.mpesa.models import Callback
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 64 * 1024
+KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "X-Forwarded-For")
+ACCEPTED = {"ResultCode": 0, "ResultDesc": "Success"}
+
+
+@csrf_exempt
+def daraja_callback(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
+    """Store what Daraja posts, queue it, and answer as Daraja expects.
+
+    The row and its job are committed together before the answer, so an answered callback is
+    never lost. A validation is answered on the spot. 404 for a wrong secret or kind, 503 when
+    storing failed, which asks for the callback to be sent again.
+    """
+    _check_address(request, secret, kind)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        body = _read(request)
+    except UnreadablePostError:
+        return _answer("The body could not be read.", HTTPStatus.BAD_REQUEST)
+    if len(body) > LARGEST_BODY:
+        log.warning("A callback of kind %s was larger than %s bytes.", kind, LARGEST_BODY)
+        return _answer("The body is too large.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    try:
+        with transaction.atomic():
+            return JsonResponse(_take(request, kind, body))
+    except DatabaseUnavailable:
+        log.exception("A callback of kind %s could not be stored.", kind)
+        return _answer("Try again later.", HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 while the database answers, 503 while it does not."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseUnavailable:
+        return HttpResponse(
+            "database unavailable",
+            content_type="text/plain",
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+        )
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def _check_address(request: HttpRequest, secret: str, kind: str) -> None:
+    """Raise Http404 unless the address is one that only Safaricom was told."""
+    ours = settings.DARAJA_CALLBACK_SECRET
+    if not ours or not hmac.compare_digest(secret.encode(), ours.encode()):
+        log.warning("A callback with a wrong secret came from %s.", _sender(request))
+        raise Http404
+    if kind not in Callback.Kind.values:
+        raise Http404
+
+
+def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
+    """Store a callback and return the answer, inside the caller's transaction."""
+    now = dates.now()
+    callback = mpesa.record_callback(
+        kind=kind,
+        body=body,
+        headers={
+            name: "".join(mark for mark in request.headers[name] if mark.isprintable())[:200]
+            for name in KEPT_HEADERS
+            if name in request.headers
+        },
+        remote_addr=_sender(request),
+        at=now,
+    )
+    if kind == Callback.Kind.VALIDATION:
+        answer = mpesa.validate(body, knows_account=routing.knows_account)
+        mpesa.record_answer(callback, answer, at=now)
+        return answer
+    async_task("lms.jobs.apply_callback", callback.pk)
+    return ACCEPTED
+
+
+def _read(request: HttpRequest) -> bytes:
+    """Return the body, or one byte more than is allowed when it is too large.
+
+    Django takes a body without Content-Length for an empty one; a server that ends chunked
+    bodies itself is read directly.
+    """
+    if request.META.get("CONTENT_LENGTH") or not request.META.get("wsgi.input_terminated"):
+        return request.read(LARGEST_BODY + 1)
+    try:
+        return request.META["wsgi.input"].read(LARGEST_BODY + 1)
+    except OSError as error:
+        raise UnreadablePostError(*error.args) from error
+
+
+def _sender(request: HttpRequest) -> str | None:
+    """Return the address that the connection came from, or None for a local socket."""
+    try:
+        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _answer(sentence: str, status: HTTPStatus) -> JsonResponse:
+    return JsonResponse({"ResultCode": 1, "ResultDesc": sentence}, status=status)

@@ -1,0 +1,100 @@
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.models import JournalEntry, Transfer
+from lms.ledger.operations import Line, post, reverse
+from tests import factories
+from tests.books import balances
+
+DAY = date(2026, 1, 15)
+D = Decimal
+
+
+def an_entry(reference="event:1", *, by, amount=D("200.00")):
+    return post(
+        kind="test",
+        reference=reference,
+        on=DAY,
+        narration="A test",
+        lines=[Line(chart.CASH, chart.UNALLOCATED, amount), Line(chart.BANK, chart.CASH, D(0))],
+        branch_id=factories.branch().pk,
+        by=by,
+        subject="LN000001",
+    )
+
+
+def test_posting_writes_one_transfer_a_line_and_leaves_zero_out(kamau):
+    entry = an_entry(by=kamau)
+
+    (transfer,) = entry.transfers.all()
+    assert (transfer.debit_id, transfer.credit_id) == (chart.CASH, chart.UNALLOCATED)
+    assert transfer.amount == D("200.00")
+    assert entry.date == DAY
+    assert entry.posted_by == kamau
+
+
+def test_an_event_is_posted_once(kamau):
+    an_entry(by=kamau)
+
+    with pytest.raises(Refused, match=r"posted already \(event:1\)"), transaction.atomic():
+        an_entry(by=kamau)
+
+    assert Transfer.objects.count() == 1
+
+
+def test_an_entry_of_nothing_is_refused(kamau):
+    with pytest.raises(Refused, match="nothing to post"):
+        an_entry(by=kamau, amount=D(0))
+
+    assert JournalEntry.objects.count() == 0
+
+
+def test_a_reversal_mirrors_the_entry_and_happens_once(kamau):
+    entry = an_entry(by=kamau)
+
+    mirror = reverse(entry, reason="typed twice", on=date(2026, 1, 16), by=kamau)
+
+    assert mirror.reverses == entry
+    assert all(value == 0 for value in balances().values())
+    with pytest.raises(Refused), transaction.atomic():
+        reverse(entry, reason="again", on=DAY, by=kamau)
+    with pytest.raises(Refused, match="itself a reversal"):
+        reverse(mirror, reason="again", on=DAY, by=kamau)
+
+
+def test_python_refuses_to_edit_or_delete_what_is_posted(kamau):
+    transfer = an_entry(by=kamau).transfers.get()
+
+    with pytest.raises(Refused, match="reverse it"):
+        transfer.save()
+    with pytest.raises(Refused, match="reverse it"):
+        transfer.delete()
+
+
+@pytest.mark.parametrize("model", [Transfer, JournalEntry])
+def test_the_database_refuses_it_too(kamau, model):
+    an_entry(by=kamau)
+
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        model.objects.update(**({"amount": D(1)} if model is Transfer else {"narration": "x"}))
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        model.objects.all()._raw_delete(using="default")
+
+    assert Transfer.objects.get().amount == D("200.00")
+
+
+def test_the_database_refuses_amounts_of_nothing_and_transfers_to_itself(kamau):
+    entry = an_entry(by=kamau)
+    same = {"entry": entry, "branch": factories.branch()}
+
+    for wrong in (
+        {"debit_id": chart.CASH, "credit_id": chart.BANK, "amount": D(0)},
+        {"debit_id": chart.CASH, "credit_id": chart.CASH, "amount": D(1)},
+    ):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            Transfer.objects.bulk_create([Transfer(**same, **wrong)])
