@@ -19,6 +19,7 @@ from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
+from lms.notifications.models import REMINDERS, Message
 from lms.notifications.text import in_days
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
@@ -105,8 +106,26 @@ def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
 
 
 def deliver_messages() -> str:
-    """Send what waits in the outbox and may go out at this hour."""
+    """Send what waits in the outbox and may go out at this hour, but no reminder of what is paid."""
+    withdraw_settled()
     return str(notifications.deliver(now=dates.now()))
+
+
+def withdraw_settled() -> int:
+    """Cancel queued reminders of instalments that were settled meanwhile; return how many."""
+    waiting = Message.objects.queued().filter(occasion__in=REMINDERS)
+    abouts = list(waiting.order_by().values_list("about", flat=True).distinct())
+    still_open = {
+        f"LN{loan:06d} instalment {number}"
+        for loan, number in Repayment.objects.unpaid()
+        .filter(loan_id__in={Loan.key_of(about.partition(" ")[0]) for about in abouts})
+        .values_list("loan_id", "number")
+    }
+    return sum(
+        notifications.withdraw(about=about, reason="Settled before it was sent")
+        for about in abouts
+        if about not in still_open
+    )
 
 
 # --- Money ---------------------------------------------------------------------------------------
@@ -145,6 +164,7 @@ def apply_callback(callback_id: int) -> str:
     except AlreadyPosted as posted:
         payment = routing.settle(posted.payment, by=None, on=dates.today())
     mpesa.attach(callback, receipt, payment)
+    routing.tell(payment, now=dates.now())
     return payment.number
 
 

@@ -5,11 +5,12 @@ settles what a crash left between them.
 """
 
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 
 from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import collection
+from lms.notifications import operations as notifications
 from lms.payments import operations as payments
 from lms.payments.models import Payment
 from lms.staff.models import Branch
@@ -76,3 +77,30 @@ def sweep(*, on: date) -> int:
         settle(payment, by=None, on=on)
         settled += payment.status == Payment.Status.ALLOCATED
     return settled
+
+
+def tell(payment: Payment, *, now: datetime) -> None:
+    """Queue a receipt message to the customer of a payment that was placed; once a payment."""
+    if payment.status == Payment.Status.ALLOCATED and payment.customer_id:
+        loan = loan_for(payment.account) or _loan_paid_by(payment)
+        if loan is not None:
+            notifications.enqueue(
+                payment.customer,
+                occasion="payment_received",
+                channel="sms",
+                key=f"receipt:{payment.pk}",
+                about=loan.number,
+                values={
+                    "loan": loan.number,
+                    "amount": f"{payment.amount:,.2f}",
+                    "balance": f"{loan.position.outstanding:,.2f}",
+                    "receipt": payment.reference or payment.number,
+                },
+                now=now,
+            )
+
+
+def _loan_paid_by(payment: Payment) -> Loan | None:
+    """Return the loan that most recently received some of the payment."""
+    last = payment.allocations.select_related("repayment__loan").last()
+    return last.repayment.loan if last else None

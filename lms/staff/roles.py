@@ -17,6 +17,8 @@ OPERATIONS = {
     "waive_repayment": "loans",
     "waive_principal": "loans",
     "cancel_repayment": "loans",
+    "resend_message": "notifications",
+    "cancel_message": "notifications",
 }
 # Short names for models, as the table below writes them.
 MODELS = {
@@ -111,7 +113,6 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
                 "importjob": "add change",
                 "callback": "view",
                 "payment": "add",
-                "message": "change",
             },
         ],
         OPERATIONS,

@@ -1,0 +1,55 @@
+"""The schedules an office starts with. Staff edit them in the admin; each is created once."""
+
+from datetime import datetime
+
+from croniter import croniter
+
+EVERY_MORNING = "0 8 * * *"  # East Africa Time: when quiet hours end
+
+SCHEDULES = (
+    {
+        "name": "Remind: due in 3 days",
+        "func": "lms.jobs.remind_upcoming",
+        "kwargs": "days_before=3",
+        "cron": EVERY_MORNING,
+    },
+    {"name": "Remind: due today", "func": "lms.jobs.remind_due_today", "cron": EVERY_MORNING},
+    {
+        "name": "Remind: overdue",
+        "func": "lms.jobs.remind_overdue",
+        "kwargs": "days=(1, 3, 7), then_every=7",
+        "cron": EVERY_MORNING,
+    },
+    {"name": "Charge late penalties", "func": "lms.jobs.charge_penalties", "cron": "15 0 * * *"},
+    {"name": "Send waiting messages", "func": "lms.jobs.deliver_messages", "minutes": 1},
+    {"name": "Ask Safaricom about open pushes", "func": "lms.jobs.query_pushes", "minutes": 1},
+    {
+        "name": "Apply callbacks a crash left",
+        "func": "lms.jobs.apply_waiting_callbacks",
+        "minutes": 5,
+    },
+    {
+        "name": "Place payments a crash left",
+        "func": "lms.jobs.settle_unallocated",
+        "minutes": 10,
+    },
+)
+
+
+def seed(schedule_model, *, now: datetime) -> None:
+    """Create the schedules that are missing, planned for their next time after `now`."""
+    for plan in SCHEDULES:
+        cron = plan.get("cron")
+        schedule_model.objects.get_or_create(
+            name=plan["name"],
+            defaults={
+                "func": plan["func"],
+                "kwargs": plan.get("kwargs"),
+                "schedule_type": "C" if cron else "I",
+                "cron": cron,
+                "minutes": plan.get("minutes"),
+                "repeats": -1,
+                "next_run": croniter(cron, now).get_next(datetime) if cron else now,
+                "intended_date_kwarg": "on" if cron else None,
+            },
+        )
