@@ -1,0 +1,291 @@
+"""The only lines that speak HTTP to Daraja.
+
+A request that moves money is sent once. What became of it is accepted, rejected or unknown; an
+unknown one is asked about later and never sent again.
+"""
+
+import base64
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from django.conf import settings
+from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+from lms.dates import EAT
+from lms.errors import Refused
+from lms.mpesa import tokens
+from lms.mpesa.callbacks import MalformedCallback, clean, is_success, read_object
+from lms.mpesa.tokens import TokenUnavailable
+
+log = logging.getLogger(__name__)
+
+PHONE = re.compile(r"254[17][0-9]{8}")
+ACCOUNT = re.compile(r"[A-Za-z0-9-]{1,12}")
+DESCRIPTION = re.compile(r"[A-Za-z0-9-](?:[A-Za-z0-9 -]{0,11}[A-Za-z0-9-])?")
+SMALLEST, LARGEST = 1, 250_000  # KES in one STK push
+# Safaricom refuses callback addresses that contain one of these words, in any letter case.
+BANNED_WORDS = ("mpesa", "m-pesa", "safaricom", "exe", "cmd", "sql", "query")
+CONNECT_TIMEOUT = 5  # seconds
+TOKEN_TIMEOUT = 10  # seconds
+TOKEN_LIFE = 3600  # seconds, where the answer does not say
+NOT_SENT = "not-sent"
+
+TOKEN_ERRORS = frozenset({"400.003.01", "401.002.01", "404.001.03", "401.001"})
+# Answers with HTTP 5xx that still prove that nothing was begun.
+REFUSED_BEFORE_WORK = frozenset({"500.001.1001", "500.003.02", "500.003.03", "00.002.1001"})
+# What may stand in a log: no password, no callback address, no phone.
+LOGGED = (
+    "Amount", "AccountReference", "TransactionDesc", "MerchantRequestID", "ResponseCode",
+    "ResponseDescription", "ResultCode", "ResultDesc", "requestId", "errorCode", "errorMessage",
+)  # fmt: skip
+
+
+class State(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one request.
+
+    Accepted: Daraja took it (which never means paid). Rejected: it certainly did not, or it was
+    not sent at all (code "not-sent"). Unknown: it may or may not have.
+    """
+
+    state: State
+    code: str = ""
+    message: str = ""
+    answer: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_token_error(self) -> bool:
+        return self.state == State.REJECTED and self.code in TOKEN_ERRORS
+
+    @property
+    def is_pending(self) -> bool:
+        """Tell whether the answer to a query says that the customer has not decided yet."""
+        if self.state == State.ACCEPTED:
+            return str(self.answer.get("ResultCode")) == "4999"
+        return self.code == "500.001.1001" and "being processed" in self.message.lower()
+
+
+class Bearer(AuthBase):
+    """The access token as a header that no .netrc on the machine can replace."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+def whole_shillings(amount: Decimal) -> int:
+    """Return an amount in KES as the whole number that Daraja takes.
+
+    Raises Refused for cents and outside KES 1 to 250,000.
+    """
+    if not amount.is_finite() or amount != int(amount):
+        raise Refused("M-Pesa takes whole shillings only.", field="amount")
+    if not SMALLEST <= amount <= LARGEST:
+        raise Refused("M-Pesa takes KES 1 to KES 250,000 at a time.", field="amount")
+    return int(amount)
+
+
+def check_push(
+    *, phone: str, amount: Decimal, account: str, description: str, callback_url: str
+) -> None:
+    """Raise Refused, naming the field, for what Safaricom would not take."""
+    whole_shillings(amount)
+    if not PHONE.fullmatch(phone):
+        raise Refused("The phone is not a Safaricom number like 254712345678.", field="phone")
+    if not ACCOUNT.fullmatch(account):
+        raise Refused("The account is 1 to 12 letters, digits or dashes.", field="account")
+    if not DESCRIPTION.fullmatch(description):
+        raise Refused("The description is 1 to 13 letters and digits.", field="description")
+    parts = urlsplit(callback_url)
+    address = f"{parts.netloc}{parts.path}".lower()
+    if parts.scheme not in ("http", "https") or not parts.netloc or " " in callback_url:
+        raise Refused("The callback address is not a web address: see DARAJA_CALLBACK_BASE.")
+    for word in BANNED_WORDS:
+        if word in address:
+            raise Refused(f"Safaricom refuses callback addresses with “{word}” in them.")
+
+
+class Daraja:
+    """One paybill's door to Daraja. Base address, keys and timeouts come from the settings."""
+
+    def __init__(self) -> None:
+        self.url = settings.DARAJA_URL.rstrip("/")
+        self.key = settings.DARAJA_CONSUMER_KEY
+        self.shortcode = str(settings.DARAJA_SHORTCODE)
+        self.timeout = settings.DARAJA_TIMEOUT
+
+    def stk_push(
+        self,
+        *,
+        phone: str,
+        amount: Decimal,
+        account: str,
+        description: str,
+        callback_url: str,
+        at: datetime,
+    ) -> Outcome:
+        """Ask a customer's phone for a payment of `amount` whole KES to the paybill.
+
+        Sent once; sent again only after Daraja refused an expired token, when nothing was begun.
+        Raises Refused for values that Safaricom would not take. Source: Daraja, M-Pesa Express.
+        """
+        check_push(
+            phone=phone,
+            amount=amount,
+            account=account,
+            description=description,
+            callback_url=callback_url,
+        )
+        outcome = self._post(
+            "/mpesa/stkpush/v1/processrequest",
+            {
+                **self._signature(at),
+                "TransactionType": "CustomerPayBillOnline",
+                "Amount": whole_shillings(amount),
+                "PartyA": phone,
+                "PartyB": self.shortcode,
+                "PhoneNumber": phone,
+                "CallBackURL": callback_url,
+                "AccountReference": account,
+                "TransactionDesc": description,
+            },
+        )
+        if outcome.state == State.ACCEPTED and not outcome.answer.get("CheckoutRequestID"):
+            return Outcome(State.UNKNOWN, "no-id", "Accepted without a CheckoutRequestID.")
+        return outcome
+
+    def stk_query(self, checkout_request_id: str, *, at: datetime) -> Outcome:
+        """Ask what became of a push. An accepted answer carries ResultCode as text."""
+        return self._post(
+            "/mpesa/stkpushquery/v1/query",
+            {**self._signature(at), "CheckoutRequestID": checkout_request_id},
+        )
+
+    def _signature(self, at: datetime) -> dict[str, str]:
+        timestamp = f"{at.astimezone(EAT):%Y%m%d%H%M%S}"
+        secret = f"{self.shortcode}{settings.DARAJA_PASSKEY}{timestamp}".encode()
+        return {
+            "BusinessShortCode": self.shortcode,
+            "Password": base64.b64encode(secret).decode(),
+            "Timestamp": timestamp,
+        }
+
+    def _post(self, path: str, payload: dict[str, Any]) -> Outcome:
+        try:
+            token = self._token()
+            outcome = self._send(path, payload, token)
+            if outcome.is_token_error:
+                outcome = self._send(path, payload, self._token(stale=token))
+        except TokenUnavailable as error:
+            outcome = Outcome(State.REJECTED, NOT_SENT, f"No access token. {error}")
+        log.info(
+            "Daraja %s %s: %s %s %s",
+            path,
+            _loggable(payload),
+            outcome.state,
+            json.dumps([outcome.code, outcome.message]),
+            _loggable(outcome.answer),
+        )
+        return outcome
+
+    def _send(self, path: str, payload: dict[str, Any], token: str) -> Outcome:
+        try:
+            response = requests.post(
+                self.url + path,
+                json=payload,
+                auth=Bearer(token),
+                timeout=(CONNECT_TIMEOUT, self.timeout),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            return _outcome_of_error(error)
+        return _outcome_of_response(response)
+
+    def _token(self, stale: str | None = None) -> str:
+        return tokens.shared(url=self.url, key=self.key, fetch=self._fetch_token, stale=stale)
+
+    def _fetch_token(self) -> tuple[str, int]:
+        """Return a new token and its life in seconds. Raises TokenUnavailable."""
+        try:
+            response = requests.get(
+                self.url + "/oauth/v1/generate",
+                params={"grant_type": "client_credentials"},
+                auth=HTTPBasicAuth(self.key, settings.DARAJA_CONSUMER_SECRET),
+                timeout=(CONNECT_TIMEOUT, TOKEN_TIMEOUT),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise TokenUnavailable(type(error).__name__, "Daraja cannot be reached.") from None
+        answer = _body(response) or {}
+        token = answer.get("access_token")
+        if response.status_code != requests.codes.ok or not isinstance(token, str) or not token:
+            code = clean(answer.get("errorCode"), 40) or f"HTTP {response.status_code}"
+            raise TokenUnavailable(code, clean(answer.get("errorMessage"), 200))
+        life = clean(answer.get("expires_in"), 9)
+        return token, int(life) if life.isascii() and life.isdigit() else TOKEN_LIFE
+
+
+def _outcome_of_error(error: requests.RequestException) -> Outcome:
+    """Tell a request that never left from one whose answer never came."""
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    never_left = (
+        isinstance(error, requests.ConnectTimeout | ValueError)  # ValueError: not a web address
+        or isinstance(reason, NewConnectionError | ConnectTimeoutError)
+        or "CERTIFICATE_VERIFY_FAILED" in str(reason)
+    )
+    if never_left:
+        return Outcome(State.REJECTED, NOT_SENT, "Daraja cannot be reached.")
+    return Outcome(State.UNKNOWN, type(error).__name__, "Daraja did not answer.")
+
+
+def _outcome_of_response(response: requests.Response) -> Outcome:
+    answer = _body(response)
+    status = response.status_code
+    if answer is None or not (answer.keys() & {"errorCode", "ResponseCode"}):
+        # A gateway's page. Below 500 it turned the request away; above, who knows.
+        turned_away = 300 <= status < 500 and status != requests.codes.request_timeout
+        state = State.REJECTED if turned_away else State.UNKNOWN
+        return Outcome(state, f"HTTP {status}", "Daraja gave no readable answer.", answer or {})
+    if error_code := clean(answer.get("errorCode"), 40):
+        message = clean(answer.get("errorMessage"), 200)
+        certain = not error_code.startswith("5") and status < 500
+        state = State.REJECTED if certain or error_code in REFUSED_BEFORE_WORK else State.UNKNOWN
+        return Outcome(state, error_code, message, answer)
+    code = clean(answer.get("ResponseCode"), 40)
+    message = clean(answer.get("ResponseDescription"), 200)
+    if not response.ok:
+        return Outcome(State.UNKNOWN, f"HTTP {status}", message, answer)
+    if code == "":
+        return Outcome(State.UNKNOWN, "no-code", message, answer)
+    return Outcome(State.ACCEPTED if is_success(code) else State.REJECTED, code, message, answer)
+
+
+def _body(response: requests.Response) -> dict[str, Any] | None:
+    """Return the JSON object of an answer, or None for HTML, nothing and all the rest."""
+    try:
+        return read_object(response.content)
+    except MalformedCallback:
+        return None
+
+
+def _loggable(fields: dict[str, Any]) -> str:
+    return json.dumps({name: str(fields[name])[:200] for name in LOGGED if name in fields})

@@ -1,0 +1,63 @@
+"""Play Safaricom on this machine."""
+
+import threading
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from lms.mpesa.simulator import Simulator
+
+HABITS = """
+What a customer does with an STK push is told by the last two digits of the phone:
+  00 has too little money      01 cancels            02 does not answer
+  03 pays, callback is lost    04 callback twice     05 pays after 8 seconds more
+  06 callback in odd types     07 fails, then pays   08 pays, nothing is ever sent
+Everyone else pays. A customer who pays the paybill by hand:
+  curl -d '{"account": "LN000001", "amount": 500, "phone": "254712345678"}' URL/_control/pay
+The money taken so far:
+  curl URL/_control/sent
+"""
+
+
+class Command(BaseCommand):
+    help = (
+        "Play Safaricom's Daraja on this machine until Ctrl-C: OAuth, STK push and query, C2B. "
+        "It checks requests as strictly as Safaricom and posts callbacks to the office. Keys, "
+        "paybill and callback address are those of the settings; set DARAJA_URL to its address."
+    )
+
+    def add_arguments(self, parser) -> None:
+        parser.add_argument("--port", type=int, default=8010, help="Port to listen on (8010).")
+        parser.add_argument(
+            "--callback-delay",
+            type=float,
+            default=2,
+            metavar="SECONDS",
+            help="How long a customer takes to answer a prompt (2).",
+        )
+
+    def handle(self, *, port: int, callback_delay: float, **options) -> None:
+        office = f"{settings.DARAJA_CALLBACK_BASE.rstrip('/')}/daraja/"
+        door = f"{office}{settings.DARAJA_CALLBACK_SECRET}/"
+        told = bool(settings.DARAJA_CALLBACK_SECRET)
+        try:
+            simulator = Simulator(
+                port=port,
+                shortcode=str(settings.DARAJA_SHORTCODE),
+                passkey=settings.DARAJA_PASSKEY,
+                consumer_key=settings.DARAJA_CONSUMER_KEY,
+                consumer_secret=settings.DARAJA_CONSUMER_SECRET,
+                callback_delay=callback_delay,
+                confirmation_url=f"{door}confirmation/" if told else "",
+                validation_url=f"{door}validation/" if told else "",
+            )
+        except OSError as error:
+            raise CommandError(f"Port {port} cannot be used: {error.strerror}.") from error
+        with simulator:
+            self.stdout.write(f"Loopback Daraja at {simulator.url}, callbacks to {office}…")
+            self.stdout.write(HABITS.replace("URL", simulator.url))
+            self.stdout.flush()
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                self.stdout.write("Stopped.")

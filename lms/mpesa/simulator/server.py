@@ -1,0 +1,318 @@
+"""The loopback Daraja: Safaricom's paths, its strictness, and its callbacks.
+
+A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
+or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
+GET /_control/sent lists the money taken.
+"""
+
+import base64
+import json
+import threading
+from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from lms.mpesa.simulator import bodies, rules
+from lms.mpesa.simulator.books import Books, Prompt, Taken, now
+from lms.mpesa.simulator.courier import Courier, post
+from lms.mpesa.simulator.rules import Turned, invalid
+
+LARGEST_BODY = 65536
+REPEAT_WINDOW = timedelta(minutes=2)
+
+
+class Simulator:
+    """A Daraja that listens on this machine while the `with` block runs."""
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        shortcode: str = "174379",
+        passkey: str = "passkey",
+        consumer_key: str = "key",
+        consumer_secret: str = "secret",  # noqa: S107 - of the loopback, not of Safaricom
+        callback_delay: float = 0,
+        confirmation_url: str = "",
+        validation_url: str = "",
+    ) -> None:
+        self.shortcode = shortcode
+        self.passkey = passkey
+        self.basic = base64.b64encode(f"{consumer_key}:{consumer_secret}".encode()).decode()
+        self.callback_delay = callback_delay
+        self.confirmation_url = confirmation_url
+        self.validation_url = validation_url
+        self.c2b_version = 2
+        self.books = Books()
+        self.courier = Courier()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def took(self) -> list[Taken]:
+        """The money taken from customers so far, oldest first."""
+        with self.books.lock:
+            return list(self.books.took)
+
+    def wait_until_quiet(self, *, timeout: float = 10) -> bool:
+        """Return True once every callback was delivered, False after `timeout` seconds."""
+        return self.courier.wait_until_quiet(timeout=timeout)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self.courier.stop()
+
+    # --- M-Pesa Express ---
+
+    def stk_push(self, body: dict[str, Any]) -> dict[str, Any]:
+        rules.stk_push(body, shortcode=self.shortcode, passkey=self.passkey)
+        prompt = self.books.prompt(
+            phone=str(body["PhoneNumber"]),
+            amount=int(body["Amount"]),
+            account=str(body["AccountReference"]),
+            callback_url=str(body["CallBackURL"]),
+        )
+        if prompt is None:
+            raise Turned(
+                500,
+                "500.001.1001",
+                "Unable to lock subscriber, a transaction is already in process for the current "
+                "subscriber",
+            )
+        habit = bodies.habit_of(prompt.phone)
+        if habit.pays and self.books.asked_lately(prompt, within=REPEAT_WINDOW):
+            habit = bodies.REPEATED
+        self.courier.later(
+            lambda: self._decide(prompt, habit), delay=self.callback_delay + habit.delay
+        )
+        return {
+            "MerchantRequestID": prompt.merchant_id,
+            "CheckoutRequestID": prompt.checkout_id,
+            "ResponseCode": "0",
+            "ResponseDescription": "Success. Request accepted for processing",
+            "CustomerMessage": "Success. Request accepted for processing",
+        }
+
+    def _decide(self, prompt: Prompt, habit: bodies.Habit) -> None:
+        """Let the customer act on the prompt and tell the lender."""
+        if not habit.pays:
+            prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
+            post(
+                prompt.callback_url,
+                bodies.stk_failure(prompt, habit.result_code, habit.result_desc),
+            )
+            if habit.pays_late:
+                self.courier.later(
+                    lambda: self._decide(prompt, bodies.Habit()), delay=self.callback_delay
+                )
+            return
+        taken = self.books.take(
+            phone=prompt.phone,
+            amount=prompt.amount,
+            account=prompt.account,
+            checkout_id=prompt.checkout_id,
+        )
+        prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
+        for _ in range(habit.callbacks):
+            post(
+                prompt.callback_url,
+                bodies.stk_success(prompt, taken, odd_types=habit.odd_types),
+            )
+        if habit.confirmation:
+            self._confirm(taken)
+
+    def stk_query(self, body: dict[str, Any]) -> dict[str, Any]:
+        rules.demand(body, rules.QUERY_FIELDS)
+        rules.signature(body, shortcode=self.shortcode, passkey=self.passkey)
+        prompt = self.books.prompts.get(str(body["CheckoutRequestID"]))
+        if prompt is None:
+            raise invalid("CheckoutRequestID")
+        if prompt.result_code is None:
+            raise Turned(500, "500.001.1001", "The transaction is being processed")
+        return {
+            "ResponseCode": "0",
+            "ResponseDescription": "The service request has been accepted successfully",
+            "MerchantRequestID": prompt.merchant_id,
+            "CheckoutRequestID": prompt.checkout_id,
+            "ResultCode": prompt.result_code,
+            "ResultDesc": prompt.result_desc,
+        }
+
+    # --- Customer to business ---
+
+    def register_urls(self, body: dict[str, Any], *, version: int) -> dict[str, Any]:
+        rules.demand(body, rules.REGISTER_FIELDS)
+        if str(body["ShortCode"]) != self.shortcode:
+            raise invalid("ShortCode")
+        if body["ResponseType"] not in ("Completed", "Cancelled"):
+            raise invalid("ResponseType")
+        self.confirmation_url = rules.callback_url(body["ConfirmationURL"], "ConfirmationURL")
+        self.validation_url = rules.callback_url(body["ValidationURL"], "ValidationURL")
+        self.c2b_version = version
+        return self._c2b_answer()
+
+    def simulate(self, body: dict[str, Any]) -> dict[str, Any]:
+        rules.demand(body, rules.SIMULATE_FIELDS)
+        if str(body["ShortCode"]) != self.shortcode:
+            raise invalid("ShortCode")
+        if body["CommandID"] != "CustomerPayBillOnline":
+            raise invalid("CommandID")
+        phone = rules.phone(body["Msisdn"], "Msisdn")
+        amount = rules.whole(body["Amount"], "Amount")
+        account = str(body["BillRefNumber"])
+        self.courier.later(
+            lambda: self.pay(account=account, amount=amount, phone=phone),
+            delay=self.callback_delay,
+        )
+        return self._c2b_answer()
+
+    def pay(self, *, account: str, amount: int, phone: str) -> dict[str, Any]:
+        """Let a customer pay the paybill; return the receipt, or why M-Pesa refused."""
+        wanted = Taken("UAA0000000", amount, account, phone, now())
+        if self.validation_url:
+            status, answer = post(
+                self.validation_url,
+                bodies.c2b(
+                    wanted, shortcode=self.shortcode, version=self.c2b_version, balance=None
+                ),
+            )
+            # Unreachable: the registered answer, Completed, lets the payment through.
+            if status == 200 and str(answer.get("ResultCode")).strip("0") != "":
+                return {"accepted": False, "answer": answer}
+        taken = self.books.take(phone=phone, amount=amount, account=account)
+        self._confirm(taken)
+        return {"accepted": True, "receipt": taken.receipt}
+
+    def _confirm(self, taken: Taken) -> None:
+        if self.confirmation_url:
+            balance = sum(each.amount for each in self.took)
+            post(
+                self.confirmation_url,
+                bodies.c2b(
+                    taken, shortcode=self.shortcode, version=self.c2b_version, balance=balance
+                ),
+            )
+
+    def _c2b_answer(self) -> dict[str, Any]:
+        return {
+            "OriginatorCoversationID": f"{self.books.new_id()}-1",
+            "ResponseCode": "0",
+            "ResponseDescription": "Accept the service request successfully.",
+        }
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Finds the path, checks the token, and answers JSON."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, daraja: Simulator, *args, **kwargs) -> None:
+        self.daraja = daraja
+        super().__init__(*args, **kwargs)
+
+    def do_GET(self) -> None:
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        self._answer(self._post)
+
+    def _answer(self, work) -> None:
+        try:
+            status, body = 200, work(urlsplit(self.path).path)
+        except Turned as turned:
+            status = turned.status
+            body = {
+                "requestId": self.daraja.books.new_id(),
+                "errorCode": turned.code,
+                "errorMessage": turned.message,
+            }
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        if path == "/oauth/v1/generate":
+            return self._token()
+        if path == "/_control/sent":
+            return {
+                "sent": [
+                    {
+                        "receipt": taken.receipt,
+                        "amount": taken.amount,
+                        "account": taken.account,
+                        "phone": taken.phone,
+                        "at": taken.at.isoformat(),
+                        "checkout_id": taken.checkout_id,
+                    }
+                    for taken in self.daraja.took
+                ]
+            }
+        raise Turned(404, "404.001.01", "Resource not found")
+
+    def _token(self) -> dict[str, str]:
+        asked = parse_qs(urlsplit(self.path).query)
+        if asked.get("grant_type") != ["client_credentials"]:
+            raise Turned(400, "400.008.02", "Invalid grant type passed")
+        if self.headers.get("Authorization") != f"Basic {self.daraja.basic}":
+            raise Turned(400, "400.008.01", "Invalid Authentication passed")
+        return {"access_token": self.daraja.books.new_token(), "expires_in": "3599"}
+
+    def _post(self, path: str) -> dict[str, Any]:
+        body = self._body()
+        if path == "/_control/pay":
+            return self.daraja.pay(
+                account=str(body.get("account", "")),
+                amount=rules.whole(body.get("amount"), "amount"),
+                phone=rules.phone(body.get("phone"), "phone"),
+            )
+        daraja = self.daraja
+        doors = {
+            "/mpesa/stkpush/v1/processrequest": daraja.stk_push,
+            "/mpesa/stkpushquery/v1/query": daraja.stk_query,
+            "/mpesa/c2b/v1/registerurl": partial(daraja.register_urls, version=1),
+            "/mpesa/c2b/v2/registerurl": partial(daraja.register_urls, version=2),
+            "/mpesa/c2b/v1/simulate": daraja.simulate,
+            "/mpesa/c2b/v2/simulate": daraja.simulate,
+        }
+        if path not in doors:
+            raise Turned(404, "404.001.01", "Resource not found")
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not daraja.books.is_token(token):
+            raise Turned(404, "404.001.03", "Invalid Access Token")
+        if self.headers.get_content_type() != "application/json":
+            raise invalid("BusinessShortCode")
+        return doors[path](body)
+
+    def _body(self) -> dict[str, Any]:
+        """Return the JSON object posted; the connection closes when it was too long to read."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > LARGEST_BODY:
+            self.close_connection = True
+            raise Turned(400, "400.002.05", "Invalid Request Payload")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise Turned(400, "400.002.05", "Invalid Request Payload")
+        return body
+
+    def log_message(self, *args) -> None:
+        """Keep quiet: the lender's own log tells what was asked."""

@@ -1,0 +1,133 @@
+"""What threads may do to one another. The database commits for real here."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from lms.errors import Refused
+from lms.mpesa import tokens
+from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.operations import push
+from lms.payments.models import Payment
+from tests import factories
+from tests.mpesa.conftest import AT, PHONE, book, c2b_body, pushed, received, stk_body
+
+Status = MpesaPayment.Status
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+def together(work, *arguments) -> None:
+    """Run `work(argument)` for every argument at the same time and wait for all."""
+    ready = threading.Barrier(len(arguments))
+
+    def run(argument) -> None:
+        ready.wait()
+        try:
+            work(argument)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        list(pool.map(run, arguments))
+
+
+def ask(_=None) -> MpesaPayment:
+    return push(
+        phone=PHONE,
+        amount=Decimal(500),
+        account="LN000123",
+        description="Loan",
+        customer=None,
+        by=None,
+        at=AT,
+    )
+
+
+def test_copies_applied_at_once_make_one_payment():
+    pushed()
+    factories.branch()
+    copies = [received("stk", stk_body()) for _ in range(6)]
+    copies += [received("confirmation", c2b_body()) for _ in range(2)]
+
+    together(book, *copies)
+
+    assert Payment.objects.count() == 1
+    statuses = sorted(Callback.objects.values_list("status", flat=True))
+    assert statuses == ["applied"] + ["duplicate"] * 7
+
+
+def test_two_people_at_once_send_one_prompt(daraja):
+    answers = []
+
+    def press(_) -> None:
+        try:
+            answers.append(ask().status)
+        except Refused as refusal:
+            answers.append(refusal.field)
+
+    together(press, *range(4))
+
+    assert sorted(answers) == ["phone", "phone", "phone", Status.SENT]
+    assert len(daraja.books.prompts) == 1
+
+
+def test_one_form_sent_by_four_clicks_is_one_request(daraja):
+    made = []
+
+    def press(_) -> None:
+        made.append(
+            push(
+                phone=PHONE,
+                amount=Decimal(500),
+                account="LN000123",
+                description="Loan",
+                customer=None,
+                by=None,
+                at=AT,
+                request_key="form-1",
+            ).pk
+        )
+
+    together(press, *range(4))
+
+    assert len(set(made)) == 1
+    assert len(daraja.books.prompts) == 1
+
+
+def test_eight_threads_fetch_one_token():
+    made, taken = [], []
+
+    def fetch() -> tuple[str, int]:
+        time.sleep(0.2)
+        made.append(f"t{len(made) + 1}")
+        return made[-1], 3599
+
+    together(
+        lambda _: taken.append(tokens.shared(url="https://d", key="key", fetch=fetch)), *range(8)
+    )
+
+    assert (made, taken) == (["t1"], ["t1"] * 8)
+
+
+def test_an_answer_that_comes_after_its_callback_does_not_undo_it(daraja, monkeypatch):
+    """The callback is applied while the push still waits for Safaricom's answer."""
+    answer = daraja.stk_push
+
+    def call_back_first(body):
+        given = answer(body)
+        book(received("stk", stk_body(checkout_id=given["CheckoutRequestID"])))
+        connection.close()
+        return given
+
+    monkeypatch.setattr(daraja, "stk_push", call_back_first)
+    factories.branch()
+
+    row = ask()
+
+    assert row.status == Status.PAID
+    assert row.response_code == "0"
+    assert row.payment == Payment.objects.get()

@@ -1,0 +1,291 @@
+import base64
+
+import pytest
+import requests
+
+from lms.mpesa.simulator import Simulator, bodies
+from lms.mpesa.simulator.books import _receipt
+from tests.mpesa.conftest import AT
+
+STAMP = "20261121103000"
+PASSWORD = base64.b64encode(f"174379passkey{STAMP}".encode()).decode()
+
+
+def token(daraja) -> str:
+    answer = requests.get(
+        f"{daraja.url}/oauth/v1/generate?grant_type=client_credentials",
+        auth=("key", "secret"),
+        timeout=5,
+    )
+    return answer.json()["access_token"]
+
+
+def post(daraja, path: str, body, **headers):
+    key = token(daraja)
+    return requests.post(
+        daraja.url + path,
+        json=body,
+        headers={"Authorization": f"Bearer {key}", **headers},
+        timeout=5,
+    )
+
+
+def push(daraja, door, **changes):
+    body = {
+        "BusinessShortCode": "174379",
+        "Password": PASSWORD,
+        "Timestamp": STAMP,
+        "TransactionType": "CustomerPayBillOnline",
+        "Amount": 500,
+        "PartyA": "254712345678",
+        "PartyB": "174379",
+        "PhoneNumber": "254712345678",
+        "CallBackURL": f"{door.url}/stk/",
+        "AccountReference": "LN000123",
+        "TransactionDesc": "Loan",
+        **changes,
+    }
+    sent = {name: value for name, value in body.items() if value is not None}
+    return post(daraja, "/mpesa/stkpush/v1/processrequest", sent)
+
+
+def push_to(daraja, door, phone: str):
+    answer = push(daraja, door, PartyA=phone, PhoneNumber=phone)
+    assert daraja.wait_until_quiet()
+    return answer.json()
+
+
+def results(door) -> list:
+    return [body["Body"]["stkCallback"]["ResultCode"] for body in door.bodies("stk")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "message"),
+    [
+        ({"Amount": 10.5}, 400, "Invalid Amount"),
+        ({"Amount": 0}, 400, "Invalid Amount"),
+        ({"Amount": True}, 400, "Invalid Amount"),
+        ({"Amount": 250_001}, 400, "Invalid Amount"),
+        ({"PhoneNumber": "0712345678"}, 400, "Invalid PhoneNumber"),
+        ({"PartyA": "254711111111"}, 400, "Invalid PhoneNumber"),
+        ({"PartyB": "600000"}, 400, "Invalid PartyB"),
+        ({"BusinessShortCode": "600000"}, 400, "Invalid BusinessShortCode"),
+        ({"Timestamp": "2026-11-21"}, 400, "Invalid Timestamp"),
+        ({"Timestamp": "20261121103001"}, 500, "Wrong credentials"),
+        ({"Password": "wrong"}, 500, "Wrong credentials"),
+        ({"TransactionType": "PayBill"}, 400, "Invalid TransactionType"),
+        ({"CallBackURL": "http://office/mpesa/stk/"}, 400, "Invalid CallBackURL"),
+        ({"CallBackURL": "ftp://office/stk/"}, 400, "Invalid CallBackURL"),
+        ({"AccountReference": "LN00000012345"}, 400, "Invalid AccountReference"),
+        ({"AccountReference": None}, 400, "Invalid AccountReference"),
+        ({"TransactionDesc": "Fourteen chars"}, 400, "Invalid TransactionDesc"),
+    ],
+)
+def test_it_is_as_strict_as_safaricom(daraja, door, changes, status, message):
+    answer = push(daraja, door, **changes)
+
+    assert answer.status_code == status
+    assert message in answer.json()["errorMessage"]
+    assert daraja.took == []
+
+
+def test_each_token_kills_the_one_before(daraja):
+    old = token(daraja)
+    token(daraja)
+
+    answer = requests.post(
+        f"{daraja.url}/mpesa/stkpush/v1/processrequest",
+        json={},
+        headers={"Authorization": f"Bearer {old}"},
+        timeout=5,
+    )
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (404, "404.001.03")
+
+
+def test_wrong_credentials_get_no_token(daraja):
+    answer = requests.get(
+        f"{daraja.url}/oauth/v1/generate?grant_type=client_credentials",
+        auth=("key", "wrong"),
+        timeout=5,
+    )
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "400.008.01")
+
+
+def test_a_customer_who_pays_is_told_by_callback_and_confirmation_with_one_receipt(daraja, door):
+    push_to(daraja, door, "254712345678")
+
+    (taken,) = daraja.took
+    (callback,) = door.bodies("stk")
+    (confirmation,) = door.bodies("confirmation")
+    items = {
+        item["Name"]: item.get("Value")
+        for item in callback["Body"]["stkCallback"]["CallbackMetadata"]["Item"]
+    }
+    assert (taken.amount, taken.account) == (500, "LN000123")
+    assert items["MpesaReceiptNumber"] == confirmation["TransID"] == taken.receipt
+    assert confirmation["MSISDN"] == "2547 ***** 678"
+
+
+@pytest.mark.parametrize(
+    ("phone", "codes", "taken", "confirmations"),
+    [
+        ("254712345600", [1], 0, 0),
+        ("254712345601", [1032], 0, 0),
+        ("254712345602", [1037], 0, 0),
+        ("254712345603", [], 1, 1),
+        ("254712345604", [0, 0], 1, 1),
+        ("254712345606", ["00000000"], 1, 1),
+        ("254712345607", [1037, 0], 1, 1),
+        ("254712345608", [], 1, 0),
+    ],
+)
+def test_the_end_of_the_phone_decides(daraja, door, phone, codes, taken, confirmations):
+    push_to(daraja, door, phone)
+
+    assert results(door) == codes
+    assert len(daraja.took) == taken
+    assert len(door.bodies("confirmation")) == confirmations
+
+
+def test_05_takes_its_time():
+    assert bodies.habit_of("254712345605").delay == 8
+
+
+def test_a_query_is_pending_until_the_customer_decides(daraja, door):
+    daraja.callback_delay = 60
+    checkout_id = push(daraja, door).json()["CheckoutRequestID"]
+    query = {
+        "BusinessShortCode": "174379",
+        "Password": PASSWORD,
+        "Timestamp": STAMP,
+        "CheckoutRequestID": checkout_id,
+    }
+
+    answer = post(daraja, "/mpesa/stkpushquery/v1/query", query)
+
+    assert answer.status_code == 500
+    assert answer.json()["errorMessage"] == "The transaction is being processed"
+
+
+def test_a_query_answers_with_a_text(daraja, door):
+    checkout_id = push_to(daraja, door, "254712345601")["CheckoutRequestID"]
+    query = {
+        "BusinessShortCode": "174379",
+        "Password": PASSWORD,
+        "Timestamp": STAMP,
+        "CheckoutRequestID": checkout_id,
+    }
+
+    answer = post(daraja, "/mpesa/stkpushquery/v1/query", query)
+
+    assert answer.json()["ResultCode"] == "1032"
+
+
+def test_one_prompt_at_a_time_on_a_phone(daraja, door):
+    daraja.callback_delay = 60
+    push(daraja, door)
+
+    answer = push(daraja, door)
+
+    assert answer.status_code == 500
+    assert "Unable to lock subscriber" in answer.json()["errorMessage"]
+
+
+def test_the_same_amount_within_two_minutes_is_limited(daraja, door):
+    push_to(daraja, door, "254712345678")
+    push_to(daraja, door, "254712345678")
+
+    assert results(door) == [0, 17]
+    assert len(daraja.took) == 1
+
+
+def test_urls_are_registered_and_a_simulated_payment_uses_them(daraja, door):
+    register = {
+        "ShortCode": "174379",
+        "ResponseType": "Completed",
+        "ConfirmationURL": f"{door.url}/v1/confirmation/",
+        "ValidationURL": f"{door.url}/v1/validation/",
+    }
+    simulate = {
+        "ShortCode": "174379",
+        "CommandID": "CustomerPayBillOnline",
+        "Amount": 70,
+        "Msisdn": "254712345678",
+        "BillRefNumber": "LN000123",
+    }
+
+    assert post(daraja, "/mpesa/c2b/v1/registerurl", register).json()["ResponseCode"] == "0"
+    assert post(daraja, "/mpesa/c2b/v1/simulate", simulate).json()["ResponseCode"] == "0"
+    assert daraja.wait_until_quiet()
+
+    assert [path for path, _ in door.posted] == ["/v1/validation/", "/v1/confirmation/"]
+    assert len(door.bodies("confirmation")[0]["MSISDN"]) == 64
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ResponseType": "completed"},
+        {"ShortCode": "600000"},
+        {"ConfirmationURL": "http://office/sql/"},
+    ],
+)
+def test_a_bad_registration_is_turned_away(daraja, door, changes):
+    register = {
+        "ShortCode": "174379",
+        "ResponseType": "Completed",
+        "ConfirmationURL": f"{door.url}/c/",
+        "ValidationURL": f"{door.url}/v/",
+        **changes,
+    }
+
+    assert post(daraja, "/mpesa/c2b/v2/registerurl", register).status_code == 400
+
+
+def test_a_person_plays_the_customer_by_the_control_door(daraja, door):
+    paid = requests.post(
+        f"{daraja.url}/_control/pay",
+        json={"account": "LN000123", "amount": 300, "phone": "254712345678"},
+        timeout=5,
+    ).json()
+
+    sent = requests.get(f"{daraja.url}/_control/sent", timeout=5).json()["sent"]
+    assert [(each["receipt"], each["amount"]) for each in sent] == [(paid["receipt"], 300)]
+
+
+def test_a_rejected_validation_takes_no_money(daraja, door):
+    door.answer = {"ResultCode": "C2B00012", "ResultDesc": "Rejected"}
+
+    paid = daraja.pay(account="LN999999", amount=300, phone="254712345678")
+
+    assert paid["accepted"] is False
+    assert daraja.took == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 60_000])
+def test_a_body_that_is_no_object_is_malformed(daraja, body):
+    answer = requests.post(f"{daraja.url}/mpesa/stkpush/v1/processrequest", data=body, timeout=5)
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "400.002.05")
+
+
+def test_unknown_paths_are_not_found(daraja):
+    assert requests.get(f"{daraja.url}/mpesa/", timeout=5).status_code == 404
+    assert post(daraja, "/mpesa/b2c/v9/pay", {}).status_code == 404
+
+
+def test_a_receipt_looks_like_safaricoms():
+    receipt = _receipt(AT)
+
+    assert receipt[:3] == "UKL"
+    assert len(receipt) == 10
+
+
+def test_leaving_the_block_frees_the_port():
+    with Simulator() as first:
+        port = int(first.url.rpartition(":")[2])
+
+    with Simulator(port=port) as second:
+        assert second.url == first.url

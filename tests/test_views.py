@@ -1,0 +1,228 @@
+import json
+import logging
+from io import BytesIO
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client, RequestFactory
+from django_q.models import OrmQ
+
+from lms import views
+from lms.mpesa.models import Callback
+from tests.mpesa.conftest import c2b_body, stk_body
+
+pytestmark = pytest.mark.django_db
+SECRET = "5ec2e7" * 6
+SUCCESS = {"ResultCode": 0, "ResultDesc": "Success"}
+
+
+def post(client, body, *, kind="stk", secret=SECRET, **extra):
+    return client.post(
+        f"/daraja/{secret}/{kind}/", data=body, content_type="application/json", **extra
+    )
+
+
+def test_a_callback_is_stored_queued_and_answered(client):
+    answer = post(client, stk_body(), HTTP_USER_AGENT="Safaricom", REMOTE_ADDR="196.201.214.200")
+
+    callback = Callback.objects.get()
+    (job,) = OrmQ.objects.all()
+    assert (answer.status_code, answer.json()) == (200, SUCCESS)
+    assert (bytes(callback.body), callback.kind, callback.status) == (
+        stk_body(),
+        "stk",
+        "received",
+    )
+    assert callback.remote_addr == "196.201.214.200"
+    assert callback.headers["User-Agent"] == "Safaricom"
+    assert (job.task["func"], job.task["args"]) == ("lms.jobs.apply_callback", (callback.pk,))
+
+
+def test_safaricom_needs_no_csrf_token():
+    strict = Client(enforce_csrf_checks=True)
+
+    assert post(strict, c2b_body(), kind="confirmation").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "secret", ["wrong", SECRET[:-1], SECRET.upper(), SECRET + "0", "\u0660", "%00", "%ff"]
+)
+def test_a_wrong_secret_is_not_found_and_nothing_is_stored(client, secret, caplog):
+    caplog.set_level(logging.WARNING)
+
+    answer = post(client, stk_body(), secret=secret)
+
+    assert answer.status_code == 404
+    assert not Callback.objects.exists()
+    assert "A callback with a wrong secret came from 127.0.0.1." in caplog.messages
+    assert SECRET not in caplog.text
+
+
+def test_an_office_without_a_secret_takes_no_callbacks(client, settings):
+    settings.DARAJA_CALLBACK_SECRET = ""
+
+    assert post(client, stk_body(), secret=SECRET).status_code == 404
+    assert client.post("/daraja//stk/").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["b2c", "STK", "stk%00", "validation2"])
+def test_an_unknown_kind_is_not_found(client, kind):
+    assert post(client, b"{}", kind=kind).status_code == 404
+    assert not Callback.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head", "options"])
+def test_only_post_is_allowed(client, method):
+    answer = getattr(client, method)(f"/daraja/{SECRET}/stk/")
+
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert not Callback.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["stk", "confirmation"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"\xff\xfe\x00",
+        bytes(range(256)),
+        b'{"Body": NaN}',
+        b"[" * 60_000,
+        b'{"TransID": "\\u0000\\ud800"}',
+        "ẞ".encode("utf-16"),
+        b"a" * 64 * 1024,
+    ],
+    ids=lambda body: f"{body[:6]!r}x{len(body)}",
+)
+def test_garbage_is_stored_and_answered_like_the_rest(client, kind, body):
+    answer = post(client, body, kind=kind)
+
+    assert (answer.status_code, answer.json()) == (200, SUCCESS)
+    assert bytes(Callback.objects.get().body) == body
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "x" * 500, ""])
+def test_any_content_type_is_taken(client, content_type):
+    answer = client.post(f"/daraja/{SECRET}/stk/", data=stk_body(), content_type=content_type)
+
+    assert answer.status_code == 200
+    assert bytes(Callback.objects.get().body) == stk_body()
+
+
+def test_a_body_over_64_kb_is_refused_without_being_kept(client):
+    answer = post(client, b"a" * (64 * 1024 + 1))
+
+    assert (answer.status_code, answer.json()["ResultCode"]) == (413, 1)
+    assert not Callback.objects.exists()
+
+
+def test_a_body_without_a_length_is_read_where_the_server_ends_it():
+    request = RequestFactory().post(f"/daraja/{SECRET}/stk/")
+    request.META.pop("CONTENT_LENGTH")
+    request.META |= {"wsgi.input": BytesIO(stk_body()), "wsgi.input_terminated": True}
+
+    answer = views.daraja_callback(request, SECRET, "stk")
+
+    assert answer.status_code == 200
+    assert bytes(Callback.objects.get().body) == stk_body()
+
+
+def test_a_sender_who_hangs_up_is_no_error_of_ours():
+    class Cut(BytesIO):
+        def read(self, *args):
+            raise OSError("connection reset")
+
+    request = RequestFactory().post(f"/daraja/{SECRET}/stk/")
+    request.META.pop("CONTENT_LENGTH")
+    request.META |= {"wsgi.input": Cut(), "wsgi.input_terminated": True}
+
+    assert views.daraja_callback(request, SECRET, "stk").status_code == 400
+
+
+def test_odd_headers_do_no_harm(client):
+    answer = post(
+        client,
+        stk_body(),
+        HTTP_USER_AGENT="a\x00b\r\n" + "x" * 5000,
+        HTTP_X_FORWARDED_FOR="1.2.3.4",
+        REMOTE_ADDR="",
+    )
+
+    callback = Callback.objects.get()
+    assert answer.status_code == 200
+    assert callback.headers["User-Agent"] == ("ab" + "x" * 198)
+    assert (callback.remote_addr, callback.headers["X-Forwarded-For"]) == (None, "1.2.3.4")
+
+
+def test_when_storing_fails_safaricom_is_asked_to_try_again(client, monkeypatch):
+    def fail(**fields):
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(Callback.objects, "create", fail)
+
+    assert post(client, stk_body()).status_code == 503
+    assert not OrmQ.objects.exists()
+
+
+def test_when_queueing_fails_nothing_is_kept(client, monkeypatch):
+    def fail(*args):
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(views, "async_task", fail)
+
+    assert post(client, stk_body()).status_code == 503
+    assert not Callback.objects.exists()
+
+
+def test_a_validation_of_a_running_loan_is_accepted(client, loan):
+    answer = post(client, c2b_body(BillRefNumber=loan.number.lower()), kind="validation")
+
+    callback = Callback.objects.get()
+    assert answer.json() == {"ResultCode": "0", "ResultDesc": "Accepted"}
+    assert (callback.status, callback.note) == ("ignored", "Answered 0 Accepted.")
+    assert not OrmQ.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (c2b_body(BillRefNumber="LN999999"), "C2B00012"),
+        (c2b_body(BillRefNumber="LN" + "9" * 30), "C2B00012"),
+        (c2b_body(TransAmount="-1"), "C2B00013"),
+        (b"garbage", "C2B00016"),
+    ],
+)
+def test_a_validation_that_fails_is_rejected_and_stored(client, body, code):
+    answer = post(client, body, kind="validation")
+
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"ResultCode": code, "ResultDesc": "Rejected"},
+    )
+    assert Callback.objects.get().note == f"Answered {code} Rejected."
+
+
+def test_health_is_ok_while_the_database_answers(client):
+    answer = client.get("/healthz")
+
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+def test_health_is_bad_while_it_does_not(client, monkeypatch):
+    def fail():
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(connection, "cursor", fail)
+        answer = client.get("/healthz")
+
+    assert answer.status_code == 503
+
+
+def test_answers_are_json_in_utf_8(client):
+    answer = post(client, stk_body())
+
+    assert answer["Content-Type"] == "application/json"
+    assert json.loads(answer.content) == SUCCESS
