@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from lms import dates, routing
+from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
 from lms.loans.models import Loan, Repayment
@@ -145,7 +146,7 @@ def apply_callback(callback_id: int) -> str:
     Returns what became of it. What cannot be applied keeps its reason on the row.
     """
     callback = Callback.objects.get(pk=callback_id)
-    receipt = mpesa.apply(callback)
+    receipt = mpesa.apply(callback, at=dates.now())
     if receipt is None:
         callback.refresh_from_db()
         return callback.status
@@ -163,7 +164,9 @@ def apply_callback(callback_id: int) -> str:
         )
     except AlreadyPosted as posted:
         payment = routing.settle(posted.payment, by=None, on=dates.today())
-    mpesa.attach(callback, receipt, payment)
+    except Refused as refusal:
+        return mpesa.set_aside(callback, refusal.message, at=dates.now()).status
+    mpesa.attach(callback, payment, at=dates.now())
     routing.tell(payment, now=dates.now())
     return payment.number
 

@@ -15,6 +15,8 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a
 @pytest.fixture(autouse=True)
 def _settings_of_a_test(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "files"
+    # Nothing is remembered from one test or request to the next: figures are always fresh.
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.DARAJA_CALLBACK_SECRET = "5ec2e7" * 6
     settings.DARAJA_CONSUMER_KEY = "key"
@@ -28,6 +30,14 @@ def seed() -> None:
     from lms.notifications import wording
 
     wording.seed(apps.get_model("notifications", "MessageTemplate"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, tmp_path_factory):
+    """On SQLite the test database is a file: in memory, threads lock one another's tables."""
+    if connection.vendor == "sqlite":
+        folder = tmp_path_factory.mktemp("database")
+        connection.settings_dict["TEST"]["NAME"] = str(folder / "test.sqlite3")
 
 
 @pytest.fixture
