@@ -5,6 +5,7 @@ import os
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.test import TransactionTestCase
 
 from lms.ledger import chart, immutability
 from tests import factories
@@ -42,21 +43,23 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
 
 @pytest.fixture
 def committed(transactional_db):
-    """A database in which commits are real, for threads and processes; flushed afterwards.
-
-    SQLite flushes by DELETE, which the triggers of the ledger refuse, so they rest meanwhile.
-    """
+    """A database in which commits are real, for threads and processes; flushed afterwards."""
     seed()
-    yield
-    immutability.remove(connection)
 
 
-@pytest.fixture(autouse=True)
-def _triggers_return(request):
-    yield
-    if "committed" in request.fixturenames:
-        request.getfixturevalue("django_db_blocker").unblock()
+@pytest.fixture(scope="session", autouse=True)
+def _ledger_can_be_flushed():
+    """SQLite flushes by DELETE, which the triggers of the ledger refuse: they rest meanwhile."""
+    flush = TransactionTestCase._fixture_teardown
+
+    def flush_without_triggers(case) -> None:
+        immutability.remove(connection)
+        flush(case)
         immutability.install(connection)
+
+    TransactionTestCase._fixture_teardown = flush_without_triggers
+    yield
+    TransactionTestCase._fixture_teardown = flush
 
 
 @pytest.fixture
