@@ -72,11 +72,12 @@ def test_an_unknown_kind_is_not_found(client, kind):
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head", "options"])
-def test_only_post_is_allowed(client, method):
+def test_only_post_is_allowed(client, method, caplog):
     answer = getattr(client, method)(f"/daraja/{SECRET}/stk/")
 
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
     assert not Callback.objects.exists()
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["stk", "confirmation"])
@@ -111,10 +112,11 @@ def test_any_content_type_is_taken(client, content_type):
     assert bytes(Callback.objects.get().body) == stk_body()
 
 
-def test_a_body_over_64_kb_is_refused_without_being_kept(client):
+def test_a_body_over_64_kb_is_refused_without_being_kept(client, caplog):
     answer = post(client, b"a" * (64 * 1024 + 1))
 
     assert (answer.status_code, answer.json()["ResultCode"]) == (413, 1)
+    assert SECRET not in caplog.text
     assert not Callback.objects.exists()
 
 

@@ -2,6 +2,7 @@ import base64
 
 import pytest
 import requests
+from django.core.management import CommandError, call_command
 
 from lms.mpesa.simulator import Simulator, bodies
 from lms.mpesa.simulator.books import _receipt
@@ -289,3 +290,10 @@ def test_leaving_the_block_frees_the_port():
 
     with Simulator(port=port) as second:
         assert second.url == first.url
+
+
+def test_the_command_says_when_its_port_is_taken(daraja):
+    port = int(daraja.url.rpartition(":")[2])
+
+    with pytest.raises(CommandError, match=f"Port {port} cannot be used"):
+        call_command("daraja_simulator", port=port)
