@@ -33,9 +33,8 @@ def _decide(customer: Customer, status: str, *, reason: str, by) -> Customer:
     with transaction.atomic():
         customer = Customer.objects.select_for_update().get(pk=customer.pk)
         if customer.kyc_status == status:
-            raise Refused(
-                f"The KYC of {customer.name} is {customer.get_kyc_status_display().lower()} already."
-            )
+            word = customer.get_kyc_status_display().lower()
+            raise Refused(f"The KYC of {customer.name} is {word} already.")
         customer.kyc_status = status
         customer._history_user, customer._change_reason = by, reason[:100]
         customer.save(update_fields=["kyc_status"])

@@ -1,0 +1,400 @@
+"""The customer: one page that tells the whole story."""
+
+from django import forms
+from django.contrib import admin
+from django.db.models import DecimalField, F, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils.http import urlencode
+from import_export.fields import Field
+from import_export.resources import ModelResource
+from unfold.contrib.filters.admin import (
+    ChoicesDropdownFilter,
+    RangeDateFilter,
+    RelatedDropdownFilter,
+)
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from lms import dates, money, phones
+from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
+from lms.backoffice.forms import ReasonDialog, StaffDialog
+from lms.backoffice.sidebar import page_of
+from lms.customers import operations
+from lms.customers.models import Customer, CustomerDocument
+from lms.loans.models import Guarantor, Loan
+from lms.money import ZERO, kes
+from lms.notifications.models import Message
+from lms.payments.models import Payment
+from lms.staff.models import Staff
+
+KYC_COLOURS = {"Pending": "warning", "Verified": "success", "Rejected": "danger"}
+
+
+# --- Forms ---------------------------------------------------------------------------------------
+class CustomerForm(forms.ModelForm):
+    """Takes phones in any spelling; a change of a known customer may say why."""
+
+    phone = forms.CharField(
+        max_length=24,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel"}),
+        help_text=Customer._meta.get_field("phone").help_text,
+    )
+    next_of_kin_phone = forms.CharField(
+        max_length=24, required=False, widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel"})
+    )
+    reason = forms.CharField(
+        label="Reason of the change",
+        max_length=100,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Stays in the history, beside your name.",
+    )
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("phone", "next_of_kin_phone"):
+            if self.initial.get(name):
+                self.initial[name] = phones.show(self.initial[name])
+        if officer := self.fields.get("loan_officer"):
+            wanted = Q(is_active=True, pk__in=officer.queryset.values("pk"))
+            officer.queryset = Staff.objects.filter(wanted | Q(pk=self.instance.loan_officer_id))
+
+    def _stored(self, field: str) -> str:
+        try:
+            return phones.normalise(self.cleaned_data[field])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_phone(self) -> str:
+        return self._stored("phone")
+
+    def clean_next_of_kin_phone(self) -> str:
+        return self._stored("next_of_kin_phone") if self.cleaned_data["next_of_kin_phone"] else ""
+
+
+class VerifyDialog(StaffDialog):
+    note = forms.CharField(
+        required=False,
+        max_length=100,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="What was checked, for example the original ID at the branch.",
+    )
+
+
+# --- Tabs ----------------------------------------------------------------------------------------
+class DocumentInline(EditableTabular):
+    model = CustomerDocument
+    fields = ("kind", "file", "number", "expires_on")
+    ordering = ("kind", "pk")
+
+
+class LoanInline(ReadOnlyTabular):
+    model = Loan
+    fields = ("number", "product", "shown_principal", "status", "disbursed_on", "owed", "late")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    per_page = 10
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("customer", "product", "position")
+
+    @display(description="Amount")
+    def shown_principal(self, loan):
+        return kes(loan.principal)
+
+    @display(description="Outstanding")
+    def owed(self, loan):
+        return kes(loan.position.outstanding) if hasattr(loan, "position") else "-"
+
+    @display(description="Days late")
+    def late(self, loan):
+        return loan.days_late(on=dates.today()) or "-"
+
+
+class PaymentInline(ReadOnlyTabular):
+    model = Payment
+    fields = ("number", "value_date", "method", "reference", "shown_amount", "status", "account")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    per_page = 10
+
+    @display(description="Amount")
+    def shown_amount(self, payment):
+        return kes(payment.amount)
+
+
+class GuaranteeInline(ReadOnlyTabular):
+    model = Guarantor
+    verbose_name_plural = "guarantees given"
+    fields = ("loan", "borrower", "shown_amount", "consented_on")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    per_page = 10
+    show_change_link = False
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("customer", "loan__customer")
+
+    @display(description="For")
+    def borrower(self, guarantee):
+        return guarantee.loan.customer.name
+
+    @display(description="Guaranteed")
+    def shown_amount(self, guarantee):
+        return kes(guarantee.amount)
+
+
+class MessageInline(ReadOnlyTabular):
+    model = Message
+    fields = ("created_at", "occasion", "channel", "body", "status", "error")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    per_page = 10
+
+
+# --- Export --------------------------------------------------------------------------------------
+class CustomerResource(ModelResource):
+    number = Field(column_name="number", attribute="number", readonly=True)
+    branch = Field(column_name="branch", attribute="branch__code")
+    loan_officer = Field(column_name="loan_officer", attribute="loan_officer__username")
+
+    class Meta:
+        model = Customer
+        fields = (
+            "number", "kind", "first_name", "other_names", "last_name", "business_name", "phone",
+            "email", "id_kind", "id_number", "kra_pin", "date_of_birth", "gender", "town",
+            "address", "occupation", "next_of_kin", "next_of_kin_phone", "branch", "loan_officer",
+            "kyc_status", "registered_at",
+        )  # fmt: skip
+        export_order = fields
+
+
+# --- The page ------------------------------------------------------------------------------------
+def _money() -> DecimalField:
+    return DecimalField(max_digits=14, decimal_places=2)
+
+
+def _exposure() -> Coalesce:
+    """What the customer owes on active loans, as a column."""
+    parts = sum(
+        (F(f"position__{name}") for name in ("interest", "fees", "penalties")),
+        F("position__principal"),
+    )
+    loans = Loan.objects.active().filter(customer=OuterRef("pk")).order_by()
+    owed = loans.values("customer").annotate(sum=money.total(parts)).values("sum")
+    return Coalesce(Subquery(owed, output_field=_money()), ZERO, output_field=_money())
+
+
+def _credit() -> Coalesce:
+    """What the customer paid beyond every due, as a column."""
+    rows = Payment.objects.with_credit().filter(customer=OuterRef("pk")).order_by()
+    held = rows.values("customer").annotate(sum=money.total("credited")).values("sum")
+    return Coalesce(Subquery(held, output_field=_money()), ZERO, output_field=_money())
+
+
+def _late_since() -> Subquery:
+    loans = Loan.objects.active().filter(customer=OuterRef("pk")).order_by()
+    oldest = loans.values("customer").annotate(day=Min("position__overdue_since"))
+    return Subquery(oldest.values("day"))
+
+
+@admin.register(Customer)
+class CustomerAdmin(StaffAdmin):
+    opens = frozenset({"add", "change"})
+    form = CustomerForm
+    resource_classes = (CustomerResource,)
+    change_form_outer_before_template = "admin/customers/header.html"
+    list_display = ("shown_name", "shown_phone", "id_number", "shown_kyc", "exposure", "branch",
+                    "loan_officer", "registered")  # fmt: skip
+    list_select_related = ("branch", "loan_officer")
+    list_filter = (
+        ("kyc_status", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("branch", RelatedDropdownFilter),
+        ("registered_at", RangeDateFilter),
+    )
+    search_fields = ("id_number",)
+    search_help_text = "Phone in any spelling, ID, KRA PIN, name, CU000012 or LN000123"
+    ordering = ("-pk",)
+    readonly_fields = ("kyc_status", "registered_at")
+    readonly_preprocess_fields = {"phone": phones.show, "next_of_kin_phone": phones.show}
+    radio_fields = {"kind": admin.HORIZONTAL}
+    conditional_fields = {
+        "first_name": "kind == 'individual'",
+        "other_names": "kind == 'individual'",
+        "last_name": "kind == 'individual'",
+        "date_of_birth": "kind == 'individual'",
+        "gender": "kind == 'individual'",
+        "business_name": "kind == 'business'",
+    }
+    fieldsets = (
+        (
+            "Identity",
+            {
+                "classes": ["tab"],
+                "fields": (
+                    "kind",
+                    ("first_name", "other_names"),
+                    "last_name",
+                    "business_name",
+                    ("id_kind", "id_number"),
+                    "kra_pin",
+                    ("date_of_birth", "gender"),
+                    "photo",
+                    "kyc_status",
+                ),
+            },
+        ),
+        (
+            "Contact",
+            {
+                "classes": ["tab"],
+                "fields": ("phone", "email", ("town", "address"), "takes_messages"),
+            },
+        ),
+        (
+            "Work",
+            {"classes": ["tab"], "fields": ("occupation", "branch", "loan_officer", "notes")},
+        ),
+        (
+            "Next of kin",
+            {"classes": ["tab"], "fields": (("next_of_kin", "next_of_kin_phone"),)},
+        ),
+    )
+    inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, MessageInline)
+    actions = ("verify_selected",)
+    actions_detail = ("verify", "reject")
+    actions_row = ("verify", "reject")
+    offers = {
+        "verify": lambda customer: customer.kyc_status != Customer.Kyc.VERIFIED,
+        "reject": lambda customer: customer.kyc_status != Customer.Kyc.REJECTED,
+    }
+
+    def get_queryset(self, request):
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(owing=_exposure(), credit=_credit(), late_since=_late_since())
+        )
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term.strip():
+            return queryset, False
+        if search_term.strip().upper().startswith("LN") and (pk := Loan.key_of(search_term)):
+            return queryset.filter(pk__in=Loan.objects.filter(pk=pk).values("customer")), False
+        return queryset.matching(search_term), False
+
+    def get_fieldsets(self, request, obj=None):
+        found = super().get_fieldsets(request, obj)
+        if obj and self.has_change_permission(request, obj):
+            return (*found, ("Reason", {"classes": ["tab"], "fields": ("reason",)}))
+        return found
+
+    def get_inlines(self, request, obj):
+        return self.inlines if obj else (DocumentInline,)
+
+    def get_changeform_initial_data(self, request):
+        return {"branch": request.user.branch_id, **super().get_changeform_initial_data(request)}
+
+    def change_view(self, request, object_id, form_url="", extra_context=None):
+        extra_context = {
+            "facts": self._facts(request, object_id),
+            "new_loan": self._new_loan(request, object_id),
+            **(extra_context or {}),
+        }
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def _new_loan(self, request, object_id) -> str | None:
+        """Return where an application of this customer is written, to those who may."""
+        page = page_of("loans.loan")
+        if page is None or not page.has_add_permission(request):
+            return None
+        return f"{reverse('admin:loans_loan_add')}?{urlencode({'customer': object_id})}"
+
+    def _facts(self, request, object_id) -> list[tuple[str, str]]:
+        """Return what the header says about the customer."""
+        customer = self.get_object(request, object_id)
+        if customer is None:
+            return []
+        on = dates.today()
+        late = customer.late_since
+        facts = [
+            ("Phone", phones.show(customer.phone)),
+            (customer.get_id_kind_display(), customer.id_number),
+            ("Exposure", kes(customer.owing)),
+            ("Credit balance", kes(customer.credit)),
+            ("Days late", str((on - late).days) if late and late < on else "None"),
+            ("Registered", dates.show(dates.day_of(customer.registered_at))),
+        ]
+        age = customer.age(on=on)
+        return facts if age is None else [*facts, ("Age", str(age))]
+
+    # --- Columns -------------------------------------------------------------------------------
+    @display(description="Customer", header=True)
+    def shown_name(self, customer):
+        initials = "".join(word[0] for word in customer.name.split()[:2]).upper()
+        return [customer.name, customer.number, initials]
+
+    @display(description="Phone")
+    def shown_phone(self, customer):
+        return phones.show(customer.phone)
+
+    @display(description="KYC", label=KYC_COLOURS)
+    def shown_kyc(self, customer):
+        return customer.get_kyc_status_display()
+
+    @display(description="Exposure")
+    def exposure(self, customer):
+        return kes(customer.owing) if customer.owing else "-"
+
+    @display(description="Registered", ordering="pk")
+    def registered(self, customer):
+        return dates.day_of(customer.registered_at)
+
+    # --- Actions -------------------------------------------------------------------------------
+    def has_verify_permission(self, request, obj=None):
+        return request.user.has_perm("customers.verify_customer")
+
+    @action(
+        description="Verify KYC",
+        permissions=["verify"],
+        icon="verified_user",
+        dialog={
+            "title": "Verify this customer",
+            "description": "The person, the ID and the phone were checked. A loan may be approved.",
+            "form_class": VerifyDialog,
+            "form_submit_text": "Verify",
+        },
+    )
+    def verify(self, request, form, object_id):
+        return self.perform(request, object_id, operations.verify, form, done="KYC verified.")
+
+    @action(
+        description="Reject KYC",
+        permissions=["verify"],
+        icon="gpp_bad",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": "Reject the KYC of this customer",
+            "description": "No loan can be approved until the papers are in order.",
+            "form_class": ReasonDialog,
+            "form_submit_text": "Reject",
+        },
+    )
+    def reject(self, request, form, object_id):
+        return self.perform(request, object_id, operations.reject, form, done="KYC rejected.")
+
+    @admin.action(description="Verify KYC", permissions=["verify"])
+    def verify_selected(self, request, queryset):
+        return self.perform_bulk(
+            request,
+            queryset,
+            operations.verify_all,
+            VerifyDialog,
+            title="Verify these customers",
+            description="The person, the ID and the phone of each were checked.",
+            submit="Verify",
+            done=lambda made: f"{len(made)} verified.",
+        )

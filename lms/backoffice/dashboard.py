@@ -1,0 +1,258 @@
+"""The first page: what today asks for, each number a link to the rows behind it."""
+
+import json
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from django.http import HttpRequest
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from lms import dates, phones
+from lms.backoffice import figures
+from lms.backoffice.figures import MOST_COUNTED
+from lms.backoffice.sidebar import list_url, may_see, waiting_work
+from lms.money import kes
+
+# A schedule that is this late has no worker to run it.
+WORKER_GRACE = timedelta(minutes=3)
+# Side by side and with a legend, in greys that both themes bear.
+CHART_OPTIONS = json.dumps(
+    {
+        "animation": False,
+        "responsive": True,
+        "maintainAspectRatio": False,
+        "plugins": {
+            "legend": {"align": "end", "labels": {"color": "#9ca3af", "boxWidth": 10}},
+        },
+        "datasets": {"bar": {"borderRadius": 3, "maxBarThickness": 14}},
+        "scales": {
+            "x": {"grid": {"display": False}, "ticks": {"color": "#9ca3af"}},
+            "y": {"beginAtZero": True, "grid": {}, "ticks": {"color": "#9ca3af"}},
+        },
+    }
+)
+
+
+class Card(NamedTuple):
+    """One number. `model` names the page behind it; without permission it is left out."""
+
+    title: str
+    value: str
+    note: str
+    model: str
+    query: str = ""
+    icon: str = ""
+    tone: str = ""
+
+    @property
+    def link(self) -> str:
+        return list_url(self.model, self.query)
+
+
+def figures_of_today(request: HttpRequest, context: dict) -> dict:
+    """Fill the context of the index page."""
+    on, staff = dates.today(), request.user
+    made = figures.kept("dashboard", staff, on, lambda: _gather(staff, on))
+    groups = [*made["cards"], ("Waiting for somebody", _work_cards(waiting_work(request)))]
+    visible = [
+        (title, [card for card in cards if may_see(request, card.model)]) for title, cards in groups
+    ]
+    return {
+        **context,
+        "title": f"{on:%A} {dates.show(on)}",
+        "branch": staff.branch or "All branches",
+        "as_of": made["as_of"],
+        "card_groups": [(title, cards) for title, cards in visible if cards],
+        "chart": made["chart"],
+        "chart_options": CHART_OPTIONS,
+        "arrears": made["arrears"] if may_see(request, "loans.loan") else None,
+        "worker": worker_heartbeat(),
+    }
+
+
+def _gather(staff, on: date) -> dict:
+    return {
+        "as_of": dates.now(),
+        "cards": [
+            ("Collections", _collection_cards(staff, on)),
+            ("Portfolio", _portfolio_cards(staff, on)),
+        ],
+        "chart": _chart(staff, on),
+        "arrears": _arrears(staff, on),
+    }
+
+
+def _collection_cards(staff, on: date) -> list[Card]:
+    due = figures.due_today(staff, on)
+    collected = figures.collected_today(staff, on)
+    overdue = figures.overdue(staff, on)
+    own = "" if staff.sees_all_branches else f"&branch__id__exact={staff.branch_id}"
+    return [
+        Card(
+            "Due today",
+            kes(due.amount),
+            _several(due.number, "instalment"),
+            "loans.repayment",
+            "due=today",
+            "event",
+        ),
+        Card(
+            "Collected today",
+            kes(collected.amount),
+            _several(collected.number, "payment"),
+            "payments.payment",
+            f"value_date__exact={on}&reversed_on__isnull=True"
+            f"&method__in=cash,mpesa,bank,cheque{own}",
+            "savings",
+        ),
+        Card(
+            "Overdue",
+            kes(overdue.amount),
+            _several(overdue.number, "instalment"),
+            "loans.repayment",
+            "state=overdue",
+            "running_with_errors",
+            "danger" if overdue.number else "",
+        ),
+    ]
+
+
+def _portfolio_cards(staff, on: date) -> list[Card]:
+    book = figures.portfolio(staff, on)
+    par = "-" if book.par is None else f"{book.par:.1f}%"
+    return [
+        Card(
+            "Outstanding principal",
+            kes(book.principal),
+            _several(book.active, "active loan"),
+            "loans.loan",
+            "status=active",
+            "account_balance",
+        ),
+        Card(
+            "Loans in arrears",
+            f"{book.late:,}",
+            f"of {_several(book.active, 'active loan')}",
+            "loans.loan",
+            "late=any",
+            "trending_down",
+            "danger" if book.late else "",
+        ),
+        Card(
+            "PAR30",
+            par,
+            f"{kes(book.at_risk)} more than 30 days late",
+            "loans.loan",
+            "late=over-30",
+            "crisis_alert",
+            "danger" if book.at_risk else "",
+        ),
+    ]
+
+
+def _work_cards(work: dict[str, int]) -> list[Card]:
+    rows = [
+        ("To approve", "submitted", "applications", "loans.loan", "status=submitted", "approval"),
+        (
+            "To disburse",
+            "approved",
+            "approved loans",
+            "loans.loan",
+            "status=approved",
+            "send_money",
+        ),
+        (
+            "Unallocated payments",
+            "unallocated",
+            "money without an owner",
+            "payments.payment",
+            "status__exact=unallocated",
+            "help_center",
+        ),
+        (
+            "M-Pesa requests to review",
+            "pushes",
+            "no receipt or no answer",
+            "mpesa.mpesapayment",
+            "status__in=confirmed,unresolved",
+            "phone_iphone",
+        ),
+        (
+            "M-Pesa inbox to review",
+            "callbacks",
+            "could not be applied",
+            "mpesa.callback",
+            "status__in=review,failed",
+            "inbox",
+        ),
+        (
+            "Messages not sent",
+            "messages",
+            "failed or unknown",
+            "notifications.message",
+            "status__in=failed,unknown",
+            "sms_failed",
+        ),
+    ]
+    return [
+        Card(title, _counted(work[key]), note, model, query, icon, "warning" if work[key] else "")
+        for title, key, note, model, query, icon in rows
+    ]
+
+
+def _chart(staff, on: date) -> str:
+    """Return the bars as Chart.js takes them: whole shillings, for the eye only."""
+    days = figures.due_and_collected(staff, on)
+    return json.dumps(
+        {
+            "labels": [f"{day.day} {day:%b}" for day, _, _ in days],
+            "datasets": [
+                {
+                    "label": "Due",
+                    "data": [int(due) for _, due, _ in days],
+                    "backgroundColor": "var(--color-base-300)",
+                },
+                {
+                    "label": "Collected",
+                    "data": [int(collected) for _, _, collected in days],
+                    "backgroundColor": "var(--color-primary-600)",
+                },
+            ],
+        }
+    )
+
+
+def _arrears(staff, on: date) -> list[dict]:
+    return [
+        {
+            "customer": loan.customer.name,
+            "customer_key": loan.customer_id,
+            "phone": phones.show(loan.customer.phone),
+            "loan": loan.number,
+            "loan_key": loan.pk,
+            "days": loan.days_late(on=on),
+            "amount": kes(loan.in_arrears),
+        }
+        for loan in figures.new_arrears(staff, on)
+    ]
+
+
+def worker_heartbeat() -> dict:
+    """Return whether somebody works off the queue: without a worker no reminder goes out."""
+    now = dates.now()
+    late = Schedule.objects.filter(next_run__lt=now - WORKER_GRACE).exclude(repeats=0).exists()
+    last = Success.objects.order_by("-stopped").values_list("stopped", flat=True).first()
+    return {
+        "is_working": not late,
+        "last": last,
+        "waiting": OrmQ.objects.count(),
+        "failed": Failure.objects.filter(stopped__gte=now - timedelta(days=1)).count(),
+    }
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _counted(number: int) -> str:
+    return f"{MOST_COUNTED}+" if number > MOST_COUNTED else str(number)

@@ -1,0 +1,189 @@
+"""The sidebar, by job: what a person may see, with badges for the work that waits."""
+
+from typing import NamedTuple
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
+
+from lms import dates
+from lms.backoffice import figures
+
+
+class Entry(NamedTuple):
+    """One line: a list page, or with `query` the part of it that is somebody's work."""
+
+    title: str
+    model: str
+    icon: str
+    query: str = ""
+    badge: str = ""
+    tone: str = "warning"
+
+
+GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    (
+        "Customers",
+        (
+            Entry("Customers", "customers.customer", "group"),
+            Entry(
+                "KYC to verify",
+                "customers.customer",
+                "how_to_reg",
+                query="kyc_status__exact=pending",
+            ),
+        ),
+    ),
+    (
+        "Lending",
+        (
+            Entry("Loans", "loans.loan", "request_quote"),
+            Entry(
+                "To approve",
+                "loans.loan",
+                "approval",
+                query="status=submitted",
+                badge="submitted",
+            ),
+            Entry(
+                "To disburse",
+                "loans.loan",
+                "send_money",
+                query="status=approved",
+                badge="approved",
+            ),
+            Entry("Repayments", "loans.repayment", "event_repeat"),
+            Entry(
+                "Overdue",
+                "loans.repayment",
+                "running_with_errors",
+                query="state=overdue",
+                badge="overdue",
+                tone="danger",
+            ),
+            Entry("Loan products", "loans.loanproduct", "sell"),
+        ),
+    ),
+    (
+        "Money",
+        (
+            Entry("Payments", "payments.payment", "payments"),
+            Entry(
+                "Unallocated",
+                "payments.payment",
+                "help_center",
+                query="status__exact=unallocated",
+                badge="unallocated",
+            ),
+            Entry("M-Pesa requests", "mpesa.mpesapayment", "phone_iphone", badge="pushes"),
+            Entry("M-Pesa inbox", "mpesa.callback", "inbox", badge="callbacks"),
+            Entry("Payouts", "payments.payout", "outbound"),
+            Entry("Journal", "ledger.journalentry", "menu_book"),
+            Entry("Transfers", "ledger.transfer", "swap_horiz"),
+            Entry("Accounts", "ledger.account", "account_tree"),
+        ),
+    ),
+    (
+        "Messages",
+        (
+            Entry("Outbox", "notifications.message", "outgoing_mail", badge="messages"),
+            Entry("Templates", "notifications.messagetemplate", "edit_note"),
+        ),
+    ),
+    (
+        "Settings",
+        (
+            Entry("Imports", "imports.importjob", "upload_file"),
+            Entry("Staff", "staff.staff", "badge"),
+            Entry("Roles", "auth.group", "admin_panel_settings"),
+            Entry("Branches", "staff.branch", "store"),
+            Entry("Schedules", "django_q.schedule", "schedule"),
+            Entry("Jobs done", "django_q.success", "task_alt"),
+            Entry("Jobs failed", "django_q.failure", "error"),
+        ),
+    ),
+)
+
+
+def list_url(model: str, query: str = "") -> str:
+    """Return the address of a list page; `model` is a label like "loans.loan"."""
+    url = reverse(f"admin:{model.replace('.', '_')}_changelist")
+    return f"{url}?{query}" if query else url
+
+
+def page_of(model: str):
+    """Return the admin page of a model, or None where it has none."""
+    app, _, name = model.partition(".")
+    found = apps.all_models[app].get(name)
+    if found is None or not admin.site.is_registered(found):
+        return None
+    return admin.site.get_model_admin(found)
+
+
+def may_see(request: HttpRequest, model: str) -> bool:
+    """Tell whether the model has a page, and this person may look at it."""
+    page = page_of(model)
+    return page is not None and page.has_view_permission(request)
+
+
+def waiting_work(request: HttpRequest) -> dict[str, int]:
+    """Return how much of each kind of work waits, asked once for one page."""
+    if not hasattr(request, "waiting_work"):
+        staff, on = request.user, dates.today()
+        request.waiting_work = figures.kept(
+            "work", staff, on, lambda: figures.waiting_work(staff, on)
+        )
+    return request.waiting_work
+
+
+def navigation(request: HttpRequest) -> list[dict]:
+    """Return the groups of the sidebar for this person on the page they are on."""
+    work = waiting_work(request)
+    here = _here(request)
+    groups = [
+        {
+            "title": title,
+            "separator": True,
+            "items": [
+                _item(entry, work, is_here=entry is here)
+                for entry in entries
+                if may_see(request, entry.model)
+            ],
+        }
+        for title, entries in GROUPS
+    ]
+    home = {
+        "title": "Today",
+        "icon": "today",
+        "link": reverse("admin:index"),
+        "active": request.path == reverse("admin:index"),
+    }
+    return [{"items": [home]}, *[group for group in groups if group["items"]]]
+
+
+def _item(entry: Entry, work: dict[str, int], *, is_here: bool) -> dict:
+    item = {
+        "title": entry.title,
+        "icon": entry.icon,
+        "link": list_url(entry.model, entry.query),
+        "active": is_here,
+    }
+    if waiting := work.get(entry.badge):
+        most = figures.MOST_COUNTED
+        item["badge"] = f"{most}+" if waiting > most else str(waiting)
+        item["badge_variant"] = entry.tone
+    return item
+
+
+def _here(request: HttpRequest) -> Entry | None:
+    """Return the entry the person is on: of two with the same page, the one whose query fits."""
+    best = None
+    for _, entries in GROUPS:
+        for entry in entries:
+            wanted = QueryDict(entry.query).items()
+            fits = all(request.GET.get(name) == value for name, value in wanted)
+            on_page = page_of(entry.model) and request.path.startswith(list_url(entry.model))
+            if on_page and fits and (best is None or entry.query):
+                best = entry
+    return best

@@ -1,0 +1,145 @@
+"""Doors: who may go where. Generated from the registry, so that a new page cannot be forgotten."""
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.urls import reverse
+
+from lms.backoffice.base import StaffAdmin
+from lms.staff import roles
+from tests import factories
+
+# Unfold actions that only lead to another page, so that a plain link may carry them out.
+NAVIGATION: set[tuple[str, str]] = set()
+# What is written once has no history of changes: it is its own history.
+APPEND_ONLY = {
+    "ledger.JournalEntry",
+    "ledger.Transfer",
+    "loans.Allocation",
+    "mpesa.Callback",
+}
+# Made anew from other rows, or thrown away.
+DERIVED = {"loans.Position", "mpesa.AccessToken"}
+
+PAGES = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
+IDS = [model._meta.label for model, _ in PAGES]
+ACTION_KINDS = ("actions_list", "actions_row", "actions_detail", "actions_submit_line")
+
+
+def url(model, name, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def actions_of(page):
+    for kind in ACTION_KINDS:
+        for name in page._extract_action_names(getattr(page, kind)):
+            yield kind, name, getattr(page, name)
+
+
+@pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
+def test_every_page_is_built_on_the_base(model, page):
+    assert isinstance(page, StaffAdmin)
+
+
+@pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
+def test_no_action_changes_anything_on_a_plain_link(model, page):
+    links = {
+        (model._meta.label, name)
+        for kind, name, method in actions_of(page)
+        if kind != "actions_submit_line" and not getattr(method, "dialog", None)
+    }
+
+    assert links - NAVIGATION == set()
+
+
+@pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
+def test_every_action_asks_for_a_permission_by_its_bare_name(model, page):
+    for _, name, method in actions_of(page):
+        permissions = getattr(method, "allowed_permissions", None)
+        assert permissions, f"{name} is open to everybody"
+        for permission in permissions:
+            assert callable(getattr(page, f"has_{permission}_permission"))
+    for name in page.actions:
+        method = getattr(page, name)
+        assert getattr(method, "allowed_permissions", None), f"{name} is open to everybody"
+
+
+@pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
+def test_nobody_gets_in_without_logging_in(client, db, model, page):
+    for name in ("changelist", "add", "export"):
+        answer = client.get(url(model, name))
+        assert answer.status_code == 302, name
+        assert answer.url.startswith(reverse("admin:login")), name
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_a_role_sees_and_adds_what_its_table_says(as_staff, db, role):
+    granted = roles.permissions_of(role)
+    client = as_staff(factories.staff("mtu", role))
+
+    seen = {model: client.get(url(model, "changelist")).status_code for model, _ in PAGES}
+    adding = {model: client.get(url(model, "add")).status_code for model, _ in PAGES}
+
+    assert {model for model, status in seen.items() if status == 200} == {
+        model
+        for model, _ in PAGES
+        if (model._meta.app_label, f"view_{model._meta.model_name}") in granted
+    }
+    assert set(seen.values()) <= {200, 403}
+    assert {model for model, status in adding.items() if status == 200} <= {
+        model
+        for model, page in PAGES
+        if "add" in page.opens
+        and (model._meta.app_label, f"add_{model._meta.model_name}") in granted
+    }
+    assert set(adding.values()) <= {200, 302, 403}
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_a_role_exports_only_what_it_sees(as_staff, db, role):
+    granted = roles.permissions_of(role)
+    client = as_staff(factories.staff("mtu", role))
+
+    for model, _ in PAGES:
+        status = client.get(url(model, "export")).status_code
+        if (model._meta.app_label, f"view_{model._meta.model_name}") not in granted:
+            assert status == 403, model
+
+
+def test_the_groups_of_the_database_are_the_roles_of_the_code(db):
+    found = {
+        group.name: set(group.permissions.values_list("content_type__app_label", "codename"))
+        for group in Group.objects.all()
+    }
+
+    assert found == {role: roles.permissions_of(role) for role in roles.ROLES}
+
+
+def test_the_auditor_may_look_at_everything_and_touch_nothing():
+    verbs = {codename.split("_")[0] for _, codename in roles.permissions_of("Auditor")}
+
+    assert verbs == {"view"}
+
+
+def test_every_model_of_ours_has_a_history_or_is_written_once():
+    ours = [
+        model
+        for model in apps.get_models()
+        if model.__module__.startswith("lms.") and not model.__name__.startswith("Historical")
+    ]
+    without = {
+        model._meta.label
+        for model in ours
+        if not hasattr(model._meta, "simple_history_manager_attribute")
+    }
+
+    assert without == APPEND_ONLY | DERIVED
+
+
+@pytest.mark.parametrize("name", ["loan", "customer", "repayment", "payment"])
+def test_a_page_that_is_none_leads_away_and_does_not_break(as_staff, kamau, name):
+    label = {"loan": "loans", "customer": "customers", "repayment": "loans", "payment": "payments"}
+    answer = as_staff(kamau).get(reverse(f"admin:{label[name]}_{name}_change", args=["999999"]))
+
+    assert answer.status_code == 302
