@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 from lms.ledger import chart, immutability
+from lms.notifications import wording
 from tests import factories
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running
@@ -28,8 +29,6 @@ def _settings_of_a_test(settings, tmp_path):
 def seed() -> None:
     """Put back what migrations put into an empty database."""
     chart.seed(apps.get_model("ledger", "Account"))
-    from lms.notifications import wording
-
     wording.seed(apps.get_model("notifications", "MessageTemplate"))
 
 
