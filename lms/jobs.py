@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from lms import dates, routing
+from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
@@ -107,7 +108,7 @@ def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
 
 
 def deliver_messages() -> str:
-    """Send what waits in the outbox and may go out at this hour, but no reminder of what is paid."""
+    """Send what waits and may go out at this hour, but no reminder of what is settled."""
     withdraw_settled()
     return str(notifications.deliver(now=dates.now()))
 
@@ -157,6 +158,7 @@ def apply_callback(callback_id: int) -> str:
             reference=receipt.receipt,
             value_date=min(receipt.value_date, dates.today()),
             account=receipt.account,
+            customer=Customer.objects.filter(pk=receipt.customer_id).first(),
             payer_name=receipt.payer_name,
             payer_phone=receipt.phone,
             by=None,

@@ -7,6 +7,7 @@ settles what a crash left between them.
 from contextlib import suppress
 from datetime import date, datetime
 
+from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import collection
@@ -29,20 +30,28 @@ def knows_account(account: str) -> bool:
     return loan is not None and loan.status == Loan.Status.ACTIVE
 
 
-def take(*, account: str, by, on: date, branch: Branch | None = None, **money) -> Payment:
+def take(
+    *,
+    account: str,
+    by,
+    on: date,
+    branch: Branch | None = None,
+    customer: Customer | None = None,
+    **money,
+) -> Payment:
     """Receive a payment and place it on the loan that its account number means.
 
     The other answers are those of `payments.operations.receive`. Money whose owner is not known
-    stays unallocated. Raises AlreadyPosted and Refused as `receive` does.
+    stays unallocated, with the branch and customer that are. Raises as `receive` does.
     """
     loan = loan_for(account)
     payment = payments.receive(
         account=account,
         branch=loan.branch if loan else branch or Branch.head(),
-        customer=loan.customer if loan else money.pop("customer", None),
+        customer=loan.customer if loan else customer,
         by=by,
         on=on,
-        **{key: value for key, value in money.items() if key != "customer"},
+        **money,
     )
     return settle(payment, by=by, on=on)
 
