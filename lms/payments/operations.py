@@ -160,8 +160,6 @@ def pay_out(
     Raises Refused when the reference was used before.
     """
     reference = normal_reference(reference)
-    if reference and Payout.objects.filter(reference=reference).exists():
-        raise Refused(f"Reference {reference} was used for another payout.", field="reference")
     entry = post(
         kind="disbursement",
         reference=key,
@@ -184,5 +182,11 @@ def pay_out(
         paid_by=by,
     )
     payout._history_user, payout._change_reason = by, "Paid out"
-    payout.save()
+    try:
+        with transaction.atomic():
+            payout.save()
+    except IntegrityError as error:
+        raise Refused(
+            f"Reference {reference} was used for another payout.", field="reference"
+        ) from error
     return payout

@@ -192,3 +192,11 @@ def test_a_running_loan_is_taken_over_against_opening_balances(db, kamau, with_s
     assert balances()[chart.OPENING_BALANCES] == D(-100_000)
     assert loan.position.unscheduled == (D(0) if with_schedule else D(100_000))
     prove()
+
+
+def test_fees_that_eat_the_whole_loan_are_refused_before_anyone_approves(db, njeri):
+    fee = {"name": "Greed", "kind": "amount", "value": D(100_000), "when": "deducted"}
+    loan = factories.draft(product=factories.product(fees=[fee]))
+
+    with pytest.raises(Refused, match=r"fees of KES 120,000\.00 leave nothing to pay out"):
+        lifecycle.submit(loan, by=njeri, on=DAY)

@@ -84,10 +84,18 @@ def submit(loan: Loan, *, by, on: date) -> Loan:
         loan = rows.lock(loan.pk)
         for sentence in loan.product.breaches(loan).values():
             raise Refused(sentence)
-        loan.calculator(disbursed_on=on).schedule()
+        _must_work(loan.calculator(disbursed_on=on))
         loan.submitted_by = by
         loan.move_to(Status.SUBMITTED, by=by, reason="Submitted", fields=("submitted_by",))
     return loan
+
+
+def _must_work(calculator: RepaymentCalculator) -> None:
+    calculator.schedule()
+    if calculator.net_disbursed() <= 0:
+        raise Refused(
+            f"The fees of {kes(calculator.fees_deducted().total)} leave nothing to pay out."
+        )
 
 
 def approve(loan: Loan, *, by, on: date) -> Loan:
@@ -155,6 +163,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 field="on",
             )
         calculator = loan.calculator(disbursed_on=on)
+        _must_work(calculator)
         create_schedule(loan, calculator, by=by)
         pay_out(
             method=method,
