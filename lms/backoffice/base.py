@@ -4,14 +4,16 @@ A page opts in to each kind of writing with `opens`; fields that money depends o
 actions, which ask in a dialog, make one call into a room, and show its refusal as it stands.
 """
 
+import re
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.utils import model_ngettext, unquote
+from django.contrib.admin.utils import flatten_fieldsets, model_ngettext, unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -86,7 +88,9 @@ class StaffAdmin(Scoped, SimpleHistoryAdmin, ExportMixin, ModelAdmin):
         return "add" in self.opens and super().has_add_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
-        return "change" in self.opens and super().has_change_permission(request, obj)
+        if "change" not in self.opens or hasattr(request, "shows_version"):
+            return False
+        return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
         return "delete" in self.opens and super().has_delete_permission(request, obj)
@@ -165,10 +169,44 @@ class StaffAdmin(Scoped, SimpleHistoryAdmin, ExportMixin, ModelAdmin):
         known = self.has_history and version_id.isascii() and version_id.isdigit()
         if not known or self.get_object(request, unquote(object_id)) is None:
             raise Http404
-        return super().history_form_view(request, object_id, version_id, extra_context)
+        request.shows_version = True
+        record = self.model.history.filter(history_id=version_id).select_related("history_user")
+        return super().history_form_view(
+            request,
+            object_id,
+            version_id,
+            {"version": record.first(), "show_history": False, **(extra_context or {})},
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj=None):
+        if hasattr(request, "shows_version"):
+            return flatten_fieldsets(self.get_fieldsets(request, obj))
+        return super().get_readonly_fields(request, obj)
 
     def revert_disabled(self, request: HttpRequest, obj=None) -> bool:
         return True
+
+    def render_history_view(self, request: HttpRequest, template, context, **kwargs):
+        self._drop_conditions(context.get("adminform"))
+        return super().render_history_view(request, template, context, **kwargs)
+
+    # --- The form ------------------------------------------------------------------------------
+    def render_change_form(self, request: HttpRequest, context, *args, **kwargs):
+        self._drop_conditions(context["adminform"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _drop_conditions(self, adminform) -> None:
+        """Show a conditional field always where what decides on it is only text on the page."""
+        conditions = getattr(self, "conditional_fields", None)
+        if not conditions or adminform is None:
+            return
+        shown = set(adminform.readonly_fields)
+        adminform.model_admin = copy(self)
+        adminform.model_admin.conditional_fields = {
+            name: condition
+            for name, condition in conditions.items()
+            if not shown & set(re.findall(r"[a-z_]\w*", condition))
+        }
 
     # --- Actions -------------------------------------------------------------------------------
     def perform(
@@ -266,7 +304,7 @@ class StaffAdmin(Scoped, SimpleHistoryAdmin, ExportMixin, ModelAdmin):
                 **self.admin_site.each_context(request),
                 "title": title,
                 "description": description,
-                "submit": submit,
+                "submit_text": submit,
                 "form": form,
                 "opts": self.opts,
                 "heading": f"{total:,} {model_ngettext(self.opts, total)}",

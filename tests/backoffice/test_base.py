@@ -144,6 +144,14 @@ def test_who_may_only_look_sees_the_page_without_a_save_button(as_staff, achieng
     assert client.get(reverse("admin:customers_customer_add")).status_code == 403
 
 
+def test_who_may_only_look_sees_fields_that_depend_on_others(as_staff, achieng, njeri, wanjiku):
+    reading = as_staff(achieng).get(page_of(wanjiku)).content.decode()
+    writing = as_staff(njeri).get(page_of(wanjiku)).content.decode()
+
+    assert 'x-show="kind ==' not in reading
+    assert 'x-show="kind ==' in writing
+
+
 def test_nothing_is_deleted_even_by_a_superuser(as_staff, wanjiku):
     boss = Staff.objects.create_superuser("boss", password="maji-moto-42-safi")
     client = as_staff(boss)

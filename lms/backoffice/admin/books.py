@@ -30,7 +30,8 @@ class AccountAdmin(StaffAdmin):
     fields = ("code", "name", "kind")
 
     def get_readonly_fields(self, request, obj=None):
-        return ("code", "kind") if obj else ()
+        found = super().get_readonly_fields(request, obj)
+        return (*found, "code", "kind") if obj else found
 
     def get_changelist_instance(self, request):
         """Sum the books once for the whole page."""
@@ -59,6 +60,7 @@ def _balances(staff) -> dict[str, money.Decimal]:
 
 class TransferInline(ReadOnlyTabular):
     model = Transfer
+    hide_title = True
     branch_path = "branch"
     fields = ("debit", "credit", "shown_amount", "branch", "subject")
     readonly_fields = fields

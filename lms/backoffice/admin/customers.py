@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.db.models import DecimalField, F, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from import_export.fields import Field
 from import_export.resources import ModelResource
@@ -15,7 +16,11 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminImageSmallFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from lms import dates, money, phones
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
@@ -44,6 +49,7 @@ class CustomerForm(forms.ModelForm):
     next_of_kin_phone = forms.CharField(
         max_length=24, required=False, widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel"})
     )
+    photo = forms.ImageField(required=False, widget=UnfoldAdminImageSmallFieldWidget)
     reason = forms.CharField(
         label="Reason of the change",
         max_length=100,
@@ -90,15 +96,35 @@ class DocumentInline(EditableTabular):
     ordering = ("kind", "pk")
 
 
+def _link(record, text: str) -> str:
+    page = f"admin:{record._meta.app_label}_{record._meta.model_name}_change"
+    return format_html(
+        '<a class="text-link" href="{}">{}</a>', reverse(page, args=[record.pk]), text
+    )
+
+
 class LoanInline(ReadOnlyTabular):
     model = Loan
-    fields = ("number", "product", "shown_principal", "status", "disbursed_on", "owed", "late")
+    hide_title = True
+    fields = (
+        "shown_number",
+        "product",
+        "shown_principal",
+        "status",
+        "disbursed_on",
+        "owed",
+        "late",
+    )
     readonly_fields = fields
     ordering = ("-pk",)
     per_page = 10
 
     def get_queryset(self, request):
-        return super().get_queryset(request).select_related("customer", "product", "position")
+        return super().get_queryset(request).select_related("product", "position")
+
+    @display(description="Loan")
+    def shown_number(self, loan):
+        return _link(loan, loan.number)
 
     @display(description="Amount")
     def shown_principal(self, loan):
@@ -115,10 +141,23 @@ class LoanInline(ReadOnlyTabular):
 
 class PaymentInline(ReadOnlyTabular):
     model = Payment
-    fields = ("number", "value_date", "method", "reference", "shown_amount", "status", "account")
+    hide_title = True
+    fields = (
+        "shown_number",
+        "value_date",
+        "method",
+        "reference",
+        "shown_amount",
+        "status",
+        "account",
+    )
     readonly_fields = fields
     ordering = ("-pk",)
     per_page = 10
+
+    @display(description="Receipt")
+    def shown_number(self, payment):
+        return _link(payment, payment.number)
 
     @display(description="Amount")
     def shown_amount(self, payment):
@@ -128,14 +167,19 @@ class PaymentInline(ReadOnlyTabular):
 class GuaranteeInline(ReadOnlyTabular):
     model = Guarantor
     verbose_name_plural = "guarantees given"
-    fields = ("loan", "borrower", "shown_amount", "consented_on")
+    hide_title = True
+    fields = ("shown_loan", "borrower", "shown_amount", "consented_on")
     readonly_fields = fields
     ordering = ("-pk",)
     per_page = 10
     show_change_link = False
 
     def get_queryset(self, request):
-        return super().get_queryset(request).select_related("customer", "loan__customer")
+        return super().get_queryset(request).select_related("loan__customer")
+
+    @display(description="Loan")
+    def shown_loan(self, guarantee):
+        return _link(guarantee.loan, guarantee.loan.number)
 
     @display(description="For")
     def borrower(self, guarantee):
@@ -148,6 +192,7 @@ class GuaranteeInline(ReadOnlyTabular):
 
 class MessageInline(ReadOnlyTabular):
     model = Message
+    hide_title = True
     fields = ("created_at", "occasion", "channel", "body", "status", "error")
     readonly_fields = fields
     ordering = ("-pk",)

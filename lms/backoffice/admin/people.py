@@ -93,7 +93,7 @@ class MemberAdmin(StaffAdmin, UserAdmin):
     )
     superuser_fieldset = ("Everything", {"fields": ("is_superuser",), "classes": ("collapse",)})
     add_fieldsets = (
-        (None, {"fields": ("username", "usable_password", "password1", "password2")}),
+        (None, {"fields": ("username", "password1", "password2")}),
         ("Person", {"fields": ("first_name", "last_name", "email", "phone")}),
         ("Work", {"fields": ("branch", "groups", "approval_limit")}),
     )
@@ -121,7 +121,7 @@ class MemberAdmin(StaffAdmin, UserAdmin):
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
         form_field = super().formfield_for_manytomany(field, request, **kwargs)
         if form_field is not None and field.name == "groups":
-            form_field.label, form_field.help_text = "roles", "What the person may do."
+            form_field.label, form_field.help_text = "Roles", "What the person may do."
         return form_field
 
     def save_model(self, request, obj, form, change):
@@ -226,5 +226,11 @@ class RoleAdmin(StaffAdmin):
 
     @display(description="May")
     def shown_permissions(self, role):
-        names = role.permissions.order_by("content_type__app_label", "content_type__model", "name")
-        return "\n".join(names.values_list("name", flat=True))
+        """One line a model: what may be done with it."""
+        may: dict[str, list[str]] = {}
+        for permission in role.permissions.select_related("content_type"):
+            verb, _, model = permission.codename.partition("_")
+            is_plain = model == permission.content_type.model
+            named = verb if is_plain else permission.name.removeprefix("Can ")
+            may.setdefault(permission.content_type.name, []).append(named)
+        return "\n".join(f"{name}: {', '.join(sorted(may[name]))}" for name in sorted(may))
