@@ -27,8 +27,8 @@ PAR_DAYS = 30
 
 
 def kept(name: str, staff, on: date, make: Callable[[], Any]) -> Any:
-    """Return what `make` returns, kept for SECONDS_KEPT for everybody with the same view."""
-    scope = "all" if staff.sees_all_branches else staff.branch_id
+    """Return what `make` returns, kept for SECONDS_KEPT for this view; head office shares one."""
+    scope = "all" if staff.sees_all_branches else f"staff-{staff.pk}"
     return cache.get_or_set(f"figures:{name}:{scope}:{on}", make, SECONDS_KEPT)
 
 

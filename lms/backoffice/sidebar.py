@@ -62,6 +62,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
                 badge="overdue",
                 tone="danger",
             ),
+            Entry("Penalties", "loans.penalty", "gavel"),
+            Entry("Waivers", "loans.waiver", "volunteer_activism"),
             Entry("Loan products", "loans.loanproduct", "sell"),
         ),
     ),
