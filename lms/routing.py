@@ -53,7 +53,7 @@ def take(
         on=on,
         **money,
     )
-    return settle(payment, by=by, on=on)
+    return _place(payment, loan, by=by, on=on)
 
 
 def settle(payment: Payment, *, by, on: date) -> Payment:
@@ -61,12 +61,15 @@ def settle(payment: Payment, *, by, on: date) -> Payment:
 
     Returns the payment as it stands afterwards. Settling twice changes nothing.
     """
-    if payment.status == Payment.Status.UNALLOCATED and not payment.waits_for_staff:
-        loan = loan_for(payment.account)
-        if loan is not None:
-            # Placed by someone else meanwhile, or the loan takes no money: the queue keeps it.
-            with suppress(Refused):
-                collection.allocate(payment, loan, by=by, on=on)
+    return _place(payment, loan_for(payment.account), by=by, on=on)
+
+
+def _place(payment: Payment, loan: Loan | None, *, by, on: date) -> Payment:
+    waits = payment.status == Payment.Status.UNALLOCATED and not payment.waits_for_staff
+    if waits and loan is not None:
+        # Placed by someone else meanwhile, or the loan takes no money: the queue keeps it.
+        with suppress(Refused):
+            collection.allocate(payment, loan, by=by, on=on)
         payment.refresh_from_db()
     return payment
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import date
 
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+from simple_history.utils import bulk_create_with_history
 
 from lms.errors import Refused
 from lms.loans.allocation import COMPONENTS
@@ -40,15 +40,24 @@ def needs_reason(reason: str) -> str:
 def save_repayments(
     repayments: Collection[Repayment], *, by, reason: str, fields: Iterable[str] = ()
 ) -> None:
-    """Write instalments back with one history row each."""
+    """Write instalments back with one history row each.
+
+    An upsert on the key: `bulk_update` spells a CASE a column and takes ten times as long.
+    """
     if repayments:
-        bulk_update_with_history(
+        Repayment.objects.bulk_create(
             repayments,
-            Repayment,
-            fields=[*MONEY_FIELDS, "status", "paid_on", *fields],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=[*MONEY_FIELDS, "status", "paid_on", *fields],
+            batch_size=500,
+        )
+        Repayment.history.bulk_history_create(
+            repayments,
+            batch_size=500,
+            update=True,
             default_user=by,
             default_change_reason=reason[:100],
-            batch_size=500,
         )
 
 
