@@ -1,5 +1,27 @@
 """A page per model, one module per subject. Importing this registers them all."""
 
-from lms.backoffice.admin import books, customers, jobs, people
+from lms.backoffice.admin import (
+    books,
+    charges,
+    customers,
+    jobs,
+    loans,
+    mpesa,
+    payments,
+    people,
+    products,
+    repayments,
+)
 
-__all__ = ["books", "customers", "jobs", "people"]
+__all__ = [
+    "books",
+    "charges",
+    "customers",
+    "jobs",
+    "loans",
+    "mpesa",
+    "payments",
+    "people",
+    "products",
+    "repayments",
+]

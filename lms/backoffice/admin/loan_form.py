@@ -1,0 +1,132 @@
+"""The form of an application, and what is written beside it: fees, guarantors, collateral."""
+
+from django import forms
+from django.utils.functional import cached_property
+
+from lms import dates
+from lms.backoffice.admin.loan_preview import preview_of
+from lms.backoffice.base import EditableTabular
+from lms.errors import Refused
+from lms.loans.models import Collateral, Guarantor, Loan, LoanFee, LoanProduct
+from lms.staff.models import Staff
+
+Status = Loan.Status
+
+
+class LoanForm(forms.ModelForm):
+    """An application. What the product does not leave open is copied from it."""
+
+    # Terms that staff may adjust within the limits of the product.
+    TERMS = (
+        "rate",
+        "number_of_repayments",
+        "principal_grace",
+        "interest_grace",
+        "grace_interest",
+    )
+    # Everything the schedule follows from.
+    PRICED = ("product", "principal", "first_due", *TERMS)
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if product := self.fields.get("product"):
+            product.queryset = LoanProduct.objects.filter(is_active=True)
+        if officer := self.fields.get("loan_officer"):
+            known = officer.queryset.filter(is_active=True).values("pk")
+            mine = Staff.objects.filter(pk__in=known)
+            officer.queryset = mine | Staff.objects.filter(pk=self.instance.loan_officer_id)
+
+    @cached_property
+    def fees(self):
+        """The fees the loan has, or starts with."""
+        holder = self.instance if self.instance.pk else self.instance.product
+        return [fee.as_fee() for fee in holder.fees.all()]
+
+    def clean(self):
+        """Take over what the product fixes before the limits of the product are asked."""
+        cleaned = super().clean()
+        product = cleaned.get("product")
+        if product and not self.instance.pk:
+            self.instance.copy_terms(product)
+        return cleaned
+
+    def _post_clean(self) -> None:
+        """Refuse terms that no schedule can be made of."""
+        super()._post_clean()
+        if self.errors:
+            return
+        try:
+            preview_of(self.instance, on=dates.today(), fees=self.fees)
+        except Refused as refusal:
+            field = refusal.field if refusal.field in self.fields else None
+            self.add_error(field, refusal.message)
+
+
+def not_in_future(day, what: str):
+    """Return the day. Raises ValidationError for one after today."""
+    if day and day > dates.today():
+        raise forms.ValidationError(f"{what} cannot lie in the future.")
+    return day
+
+
+class GuarantorForm(forms.ModelForm):
+    def clean_consented_on(self):
+        return not_in_future(self.cleaned_data["consented_on"], "The consent")
+
+
+class CollateralForm(forms.ModelForm):
+    def clean_valued_on(self):
+        return not_in_future(self.cleaned_data["valued_on"], "The valuation")
+
+
+class WhileOpen(EditableTabular):
+    """Rows that may be written while the loan is in one of some states."""
+
+    open_in: tuple[str, ...] = (Status.DRAFT, Status.SUBMITTED)
+
+    def _is_open(self, loan: Loan | None) -> bool:
+        return loan is None or loan.status in self.open_in
+
+    def has_add_permission(self, request, obj=None):
+        return self._is_open(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request, obj=None):
+        return self._is_open(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None):
+        return self._is_open(obj) and super().has_delete_permission(request, obj)
+
+
+class FeeInline(WhileOpen):
+    """The price is fixed when it is handed to those who approve."""
+
+    model = LoanFee
+    open_in = (Status.DRAFT,)
+    fields = ("name", "kind", "value", "when", "excise_rate")
+    ordering = ("pk",)
+
+
+class GuarantorInline(WhileOpen):
+    model = Guarantor
+    form = GuarantorForm
+    fields = ("customer", "amount", "relationship", "consented_on")
+    autocomplete_fields = ("customer",)
+    ordering = ("pk",)
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("customer", "loan")
+
+
+class CollateralInline(WhileOpen):
+    model = Collateral
+    form = CollateralForm
+    fields = (
+        "kind",
+        "description",
+        "serial",
+        "value",
+        "valued_on",
+        "forced_sale_percent",
+        "location",
+    )
+    ordering = ("pk",)
