@@ -18,7 +18,7 @@ from lms.backoffice.admin.loan_preview import preview_of
 from lms.errors import Refused
 from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Allocation, Loan, Penalty, Repayment, Waiver
+from lms.loans.models import Allocation, Loan, LoanProduct, Penalty, Repayment, Waiver
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -42,7 +42,7 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
         return [
             ("Amount", kes(loan.principal)),
             ("Price", loan.rate_label),
-            ("Repayments", f"{loan.number_of_repayments}, every {_rhythm(loan)}"),
+            ("Repayments", f"{loan.number_of_repayments}, every {rhythm_of(loan)}"),
             ("Applied", dates.show(loan.applied_on)),
             ("Prepared by", str(loan.created_by)),
             ("Approved", dates.show(loan.approved_on)),
@@ -68,7 +68,8 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
     ]
 
 
-def _rhythm(loan: Loan) -> str:
+def rhythm_of(loan: Loan | LoanProduct) -> str:
+    """Return how often it is repaid, to be read after “every”: month, 2 weeks."""
     unit = loan.get_repay_unit_display()
     return unit.removesuffix("s") if loan.repay_every == 1 else f"{loan.repay_every} {unit}"
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F
 from django.shortcuts import redirect
@@ -25,7 +26,7 @@ from lms.backoffice.admin.loan_form import (
     LoanForm,
 )
 from lms.backoffice.admin.loan_preview import LoanPreview
-from lms.backoffice.admin.loan_story import STATUS_COLOURS, LoanStory
+from lms.backoffice.admin.loan_story import STATUS_COLOURS, LoanStory, rhythm_of
 from lms.backoffice.admin.stk import LoanStkPush
 from lms.backoffice.badges import late_badge
 from lms.backoffice.base import StaffAdmin
@@ -128,7 +129,7 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
     opens = frozenset({"add", "change"})
     form = LoanForm
     resource_classes = (LoanResource,)
-    list_display = ("shown_number", "customer_name", "phone", "product", "shown_principal",
+    list_display = ("shown_number", "borrower", "product", "shown_principal",
                     "shown_status", "outstanding", "late", "loan_officer", "branch",
                     "disbursed_on")  # fmt: skip
     list_select_related = ("customer", "product", "branch", "loan_officer", "position")
@@ -177,7 +178,6 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
                     ("first_due", "purpose"),
                     ("loan_officer", "branch"),
                     ("applied_on", "legacy_number"),
-                    "decision",
                 )
             },
         ),
@@ -196,6 +196,23 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
             },
         ),
     )
+    decided_fieldsets = (
+        (
+            "Application",
+            {
+                "fields": (
+                    ("customer", "product"),
+                    ("shown_principal", "shown_method"),
+                    ("number_of_repayments", "shown_rhythm"),
+                    ("first_due", "purpose"),
+                    ("loan_officer", "branch"),
+                    ("applied_on", "legacy_number"),
+                    ("shown_grace", "shown_rounding"),
+                    ("shown_penalty", "shown_allocation"),
+                )
+            },
+        ),
+    )
     # What staff may still change on a draft.
     editable = ("principal", "first_due", "purpose", "loan_officer", *LoanForm.TERMS)
 
@@ -209,8 +226,7 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
     def get_readonly_fields(self, request, obj=None):
         if obj is None:
             return ()
-        shown = [name for _, part in self.fieldsets for row in part["fields"] for name in
-                 ([row] if isinstance(row, str) else row)]  # fmt: skip
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         kept = self.editable if obj.status == Status.DRAFT else ()
         return tuple(name for name in shown if name not in kept)
 
@@ -310,13 +326,9 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
     def shown_number(self, loan):
         return loan.number
 
-    @display(description="Customer")
-    def customer_name(self, loan):
-        return loan.customer.name
-
-    @display(description="Phone")
-    def phone(self, loan):
-        return phones.show(loan.customer.phone)
+    @display(description="Customer", header=True)
+    def borrower(self, loan):
+        return [loan.customer.name, phones.show(loan.customer.phone)]
 
     @display(description="Amount", ordering="principal")
     def shown_principal(self, loan):
@@ -346,9 +358,15 @@ class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffA
 
     @display(description="Rhythm")
     def shown_rhythm(self, loan):
+        return f"Every {rhythm_of(loan)}, {loan.get_day_count_display().lower()}"
+
+    @display(description="Grace")
+    def shown_grace(self, loan):
+        if not (loan.principal_grace or loan.interest_grace):
+            return "None"
         return (
-            f"Every {loan.repay_every} {loan.get_repay_unit_display()}, "
-            f"{loan.get_day_count_display().lower()}"
+            f"{loan.principal_grace} periods without principal, {loan.interest_grace} without "
+            f"interest, which is {loan.get_grace_interest_display()}"
         )
 
     @display(description="Rounding")

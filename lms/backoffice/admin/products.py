@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from lms import dates
 from lms.backoffice.admin.loan_preview import FEE_FIELDS, preview_of, sentences, typed_fees
+from lms.backoffice.admin.loan_story import rhythm_of
 from lms.backoffice.base import EditableTabular, StaffAdmin
 from lms.errors import Refused
 from lms.loans.models import Loan, LoanProduct, ProductFee
@@ -206,11 +207,7 @@ class LoanProductAdmin(StaffAdmin):
 
     @display(description="Repayments")
     def rhythm(self, product):
-        unit = product.get_repay_unit_display()
-        every = (
-            unit.removesuffix("s") if product.repay_every == 1 else f"{product.repay_every} {unit}"
-        )
-        return f"{product.number_of_repayments}, every {every}"
+        return f"{product.number_of_repayments}, every {rhythm_of(product)}"
 
     @display(description="Late penalty")
     def penalty(self, product):

@@ -4,7 +4,6 @@ from django import forms
 from django.contrib import admin
 from django.utils.functional import cached_property
 from unfold.decorators import action
-from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from lms import dates
@@ -83,11 +82,12 @@ class RepaymentActions:
     """The verbs of the instalment, for its page, its row and many at once."""
 
     actions = ("waive_selected", "cancel_selected")
-    actions_detail = ("waive", "cancel", "charge_penalty")
-    actions_row = ("waive", "cancel", "charge_penalty")
+    actions_detail = ("stk_push", "waive", "cancel", "charge_penalty")
+    actions_row = ("stk_push", "waive", "cancel", "charge_penalty")
     # A settled instalment keeps the buttons: the answer says why it is too late.
     offers = {
         "charge_penalty": lambda row: row.is_overdue(on=dates.today()),
+        "stk_push": lambda row: row.is_open,
     }
 
     def has_waive_permission(self, request, obj=None):
@@ -114,10 +114,9 @@ class RepaymentActions:
         return self.perform(request, object_id, relief.waive, form, done=_waived)
 
     @action(
-        description="Cancel",
+        description="Cancel instalment",
         permissions=["cancel"],
         icon="event_busy",
-        variant=ActionVariant.DANGER,
         dialog={
             "title": "Cancel this instalment",
             "description": "Its charges are dropped. Its principal stays owed and moves to the "
@@ -151,7 +150,7 @@ class RepaymentActions:
             done=lambda charge: f"{kes(charge.amount)} was charged.",
         )
 
-    @admin.action(description="Waive …", permissions=["waive"])
+    @admin.action(description="Waive", permissions=["waive"])
     def waive_selected(self, request, queryset):
         return self.perform_bulk(
             request,
@@ -165,7 +164,7 @@ class RepaymentActions:
             done=_waived,
         )
 
-    @admin.action(description="Cancel …", permissions=["cancel"])
+    @admin.action(description="Cancel instalments", permissions=["cancel"])
     def cancel_selected(self, request, queryset):
         return self.perform_bulk(
             request,

@@ -19,6 +19,7 @@ from unfold.decorators import action, display
 from lms import dates, money
 from lms.backoffice.admin.loan_story import STATE_COLOURS
 from lms.backoffice.admin.repayment_actions import RepaymentActions
+from lms.backoffice.admin.stk import RepaymentStkPush
 from lms.backoffice.badges import late_badge
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import reason_field
@@ -192,7 +193,7 @@ class RepaymentResource(ModelResource):
 
 # --- The page ------------------------------------------------------------------------------------
 @admin.register(Repayment)
-class RepaymentAdmin(RepaymentActions, Totals, StaffAdmin):
+class RepaymentAdmin(RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
     opens = frozenset({"add", "change"})
     form = RepaymentForm
     resource_classes = (RepaymentResource,)
@@ -244,8 +245,7 @@ class RepaymentAdmin(RepaymentActions, Totals, StaffAdmin):
         found = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return found
-        shown = tuple(name for name in found[0][1]["fields"] if name != "reason")
-        return ((found[0][0], {"fields": shown}),)
+        return ((found[0][0], {"fields": (("loan", "number"), "due_date")}),)
 
     def get_inlines(self, request, obj):
         return self.inlines if obj else ()

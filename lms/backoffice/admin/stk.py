@@ -1,0 +1,149 @@
+"""Asking a customer's phone for money, from a loan, an instalment or a customer."""
+
+from decimal import Decimal
+from uuid import uuid4
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from lms import dates, money, phones
+from lms.backoffice.admin.loan_actions import due_now
+from lms.backoffice.forms import StaffDialog
+from lms.errors import Refused
+from lms.loans.models import Loan, Repayment
+from lms.money import SHILLING, UP, kes
+from lms.mpesa import operations as mpesa
+from lms.mpesa.models import MpesaPayment
+
+LARGEST = 250_000  # what M-Pesa takes in one transaction
+DESCRIPTION = "Loan payment"
+
+
+class StkPushDialog(StaffDialog):
+    """Phone and amount, filled in with what is due. The key makes a second click the same push."""
+
+    phone = forms.CharField(
+        label="Phone to ask",
+        max_length=20,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel"}),
+    )
+    amount = forms.IntegerField(
+        label="Amount (whole KES)",
+        min_value=1,
+        max_value=LARGEST,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    request_key = forms.CharField(
+        max_length=64, widget=forms.HiddenInput, initial=lambda: uuid4().hex
+    )
+    # What the dialog is opened on.
+    model = Loan
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        record = self.model.objects.get(pk=self.object_id)
+        self.loan = record.loan if isinstance(record, Repayment) else record
+        due = (
+            record.outstanding
+            if isinstance(record, Repayment)
+            else due_now(record, on=dates.today())
+        )
+        self.subject = f"{self.loan.number} · {self.loan.customer.name}: {kes(due)} is due."
+        self.initial.setdefault("phone", phones.show(self.loan.customer.phone))
+        if due:
+            whole = money.money(due, SHILLING, UP)
+            self.initial.setdefault("amount", min(int(whole), LARGEST))
+
+    def clean_phone(self) -> str:
+        try:
+            return phones.normalise(self.cleaned_data["phone"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class InstalmentPushDialog(StkPushDialog):
+    model = Repayment
+
+
+def push(
+    record: Loan | Repayment, *, by, phone: str, amount: int, request_key: str
+) -> MpesaPayment:
+    """Ask the phone to pay on the loan of a record. Raises Refused for one not being repaid."""
+    loan = record.loan if isinstance(record, Repayment) else record
+    if isinstance(record, Repayment) and record.is_paid:
+        raise Refused("Repayment is already paid.")
+    if loan.status != Loan.Status.ACTIVE:
+        raise Refused(f"{loan.number} is {loan.get_status_display().lower()}: nothing to collect.")
+    return mpesa.push(
+        phone=phone,
+        amount=Decimal(amount),
+        account=loan.number,
+        description=DESCRIPTION,
+        customer=loan.customer,
+        by=by,
+        at=dates.now(),
+        request_key=request_key,
+    )
+
+
+class StkPush:
+    """Gives a page the action; the page lists `stk_push` and names the dialog of its model."""
+
+    def has_collect_permission(self, request: HttpRequest, obj=None) -> bool:
+        return request.user.has_perm("loans.collect_loan")
+
+    def push_and_show(self, request: HttpRequest, form: StkPushDialog, object_id) -> HttpResponse:
+        """Send the push and go to its page, where its fate appears by itself."""
+        record = self.get_object(request, str(object_id))
+        if record is None:
+            raise Http404
+        answers = {k: v for k, v in form.cleaned_data.items() if not k.startswith("_")}
+        try:
+            asked = push(record, by=request.user, **answers)
+        except Refused as refusal:
+            return self.show_refusal(request, form, refusal)
+        if asked.status == MpesaPayment.Status.FAILED:
+            messages.error(request, f"{asked} was not sent: {asked.response_description}")
+        else:
+            messages.success(
+                request,
+                f"{phones.show(asked.phone)} was asked for {kes(asked.amount)}. "
+                "The customer types the PIN; this page follows.",
+            )
+        return HttpResponse(
+            headers={"HX-Redirect": reverse("admin:mpesa_mpesapayment_change", args=[asked.pk])}
+        )
+
+
+def stk_action(form_class: type[StkPushDialog]):
+    """Return the action `stk_push` with the dialog of one model."""
+
+    @action(
+        description="Ask by M-Pesa (STK)",
+        permissions=["collect"],
+        icon="phone_iphone",
+        variant=ActionVariant.PRIMARY,
+        dialog={
+            "title": "Ask the customer to pay by M-Pesa",
+            "description": "The phone shows a prompt; the money lands on this loan.",
+            "form_class": form_class,
+            "form_submit_text": "Send the prompt",
+        },
+    )
+    def stk_push(self, request, form, object_id):
+        return self.push_and_show(request, form, object_id)
+
+    return stk_push
+
+
+class LoanStkPush(StkPush):
+    stk_push = stk_action(StkPushDialog)
+
+
+class RepaymentStkPush(StkPush):
+    stk_push = stk_action(InstalmentPushDialog)

@@ -1,0 +1,207 @@
+"""M-Pesa in the office: the push from a loan and an instalment, its fate, the inbox."""
+
+import json
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from lms import dates, jobs
+from lms.mpesa import operations as mpesa
+from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.simulator import Simulator
+from lms.payments.models import Payment
+from tests import books, factories
+from tests.backoffice.pages import MOST_QUERIES, answer, ask, queries_of, url_of, went_through
+
+D = Decimal
+TODAY = date(2026, 2, 15)
+PUSH = "mpesa.mpesapayment"
+INBOX = "mpesa.callback"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _today(monkeypatch):
+    monkeypatch.setattr(dates, "today", lambda: TODAY)
+
+
+@pytest.fixture
+def loan(committed):
+    return factories.active()
+
+
+@pytest.fixture
+def daraja(settings):
+    with Simulator(
+        port=0,
+        shortcode=settings.DARAJA_SHORTCODE,
+        passkey=settings.DARAJA_PASSKEY,
+        consumer_key=settings.DARAJA_CONSUMER_KEY,
+        consumer_secret=settings.DARAJA_CONSUMER_SECRET,
+        callback_delay=3600,
+    ) as running:
+        settings.DARAJA_URL = running.url
+        settings.DARAJA_CALLBACK_BASE = "http://127.0.0.1:9"
+        yield running
+
+
+def tell(response) -> str:
+    return response.content.decode()
+
+
+def confirmation(receipt="UKL2CC0001", account="WRONG1", **fields) -> Callback:
+    body = {
+        "TransactionType": "Pay Bill",
+        "TransID": receipt,
+        "TransTime": "20260215101500",
+        "TransAmount": "500.00",
+        "BusinessShortCode": "174379",
+        "BillRefNumber": account,
+        "MSISDN": "2547 ***** 678",
+        "FirstName": "WANJIKU",
+        **fields,
+    }
+    return mpesa.record_callback(
+        kind="confirmation",
+        body=json.dumps(body).encode(),
+        headers={},
+        remote_addr="127.0.0.1",
+        at=dates.now(),
+    )
+
+
+# --- The push ------------------------------------------------------------------------------------
+def test_the_dialog_is_filled_in_with_the_phone_and_what_is_due(as_staff, loan):
+    client = as_staff(factories.mutua())
+
+    for model, pk in (("loans.loan", loan.pk), ("loans.repayment", loan.repayments.first().pk)):
+        page = tell(ask(client, model, "stk_push", pk))
+        assert "0712 345 678" in page
+        assert 'value="9456"' in page
+
+    assert MpesaPayment.objects.count() == 0
+
+
+def test_asking_a_phone_sends_one_prompt_and_shows_its_page(as_staff, loan, daraja):
+    client = as_staff(factories.mutua())
+    answers = {"phone": "0712 345 678", "amount": "1000", "request_key": "one"}
+
+    first = answer(client, "loans.loan", "stk_push", loan.pk, **answers)
+    second = answer(client, "loans.loan", "stk_push", loan.pk, **answers)
+
+    push = MpesaPayment.objects.get()
+    assert (push.status, push.account, push.amount) == ("sent", loan.number, D(1000))
+    assert push.requested_by == factories.mutua()
+    target = url_of(PUSH, "change", push.pk)
+    assert first.headers["HX-Redirect"] == second.headers["HX-Redirect"] == target
+    fate = tell(client.get(url_of(PUSH, "fate", push.pk)))
+    assert "Waiting for the customer" in fate
+    assert "every 2s" in fate
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({"phone": "12345"}, "not a Kenyan mobile number"),
+        ({"amount": "0"}, "greater than or equal to 1"),
+        ({"amount": "10.50"}, "Enter a whole number"),
+        ({"amount": "250001"}, "less than or equal to 250000"),
+    ],
+)
+def test_what_m_pesa_would_not_take_is_refused_in_the_dialog(
+    as_staff, loan, daraja, answers, sentence
+):
+    client = as_staff(factories.mutua())
+
+    response = answer(
+        client,
+        "loans.loan",
+        "stk_push",
+        loan.pk,
+        **{"phone": "0712345678", "amount": "100", "request_key": "one", **answers},
+    )
+
+    assert sentence in tell(response)
+    assert MpesaPayment.objects.count() == 0
+
+
+def test_a_paid_instalment_is_not_collected_again(as_staff, loan, daraja):
+    row = loan.repayments.first()
+    loan.repayments.filter(pk=row.pk).update(status="completed")
+
+    response = answer(
+        as_staff(factories.mutua()),
+        "loans.repayment",
+        "stk_push",
+        row.pk,
+        phone="0712345678",
+        amount="100",
+        request_key="one",
+    )
+
+    assert "Repayment is already paid." in tell(response)
+    assert MpesaPayment.objects.count() == 0
+
+
+def test_who_may_not_collect_is_not_offered_it_and_refused_when_forged(as_staff, loan):
+    client = as_staff(factories.achieng())
+
+    assert ask(client, "loans.loan", "stk_push", loan.pk).status_code == 403
+    page = tell(client.get(url_of("loans.loan", "change", loan.pk)))
+    assert url_of("loans.loan", "stk_push", loan.pk) not in page
+
+
+def test_safaricom_is_asked_at_once_when_staff_cannot_wait(as_staff, loan, daraja):
+    client = as_staff(factories.mutua())
+    answer(
+        client, "loans.loan", "stk_push", loan.pk,
+        phone="0712345678", amount="100", request_key="one",
+    )  # fmt: skip
+    push = MpesaPayment.objects.get()
+
+    assert went_through(answer(client, PUSH, "ask_safaricom", push.pk))
+
+    push.refresh_from_db()
+    assert push.queries == 1
+
+
+# --- The inbox -----------------------------------------------------------------------------------
+def test_the_inbox_shows_the_body_as_it_came(as_staff, loan):
+    callback = confirmation(FirstName="<script>alert(1)</script>")
+    client = as_staff(factories.kamau())
+
+    page = tell(client.get(url_of(INBOX, "change", callback.pk)))
+
+    assert "&quot;TransID&quot;: &quot;UKL2CC0001&quot;" in page
+    assert "<script>alert(1)" not in page
+    assert client.get(url_of(INBOX, "add")).status_code == 403
+
+
+def test_a_callback_set_aside_is_applied_again_and_posts_once(as_staff, loan, settings):
+    callback = confirmation(account=loan.number, BusinessShortCode="600000")
+    jobs.apply_callback(callback.pk)
+    callback.refresh_from_db()
+    assert callback.status == Callback.Status.REVIEW
+    client = as_staff(factories.kamau())
+
+    refused = answer(client, INBOX, "apply_again", callback.pk)
+    assert "It still cannot be applied" in tell(refused)
+    settings.DARAJA_SHORTCODE = "600000"
+    assert went_through(answer(client, INBOX, "apply_again", callback.pk))
+
+    assert Payment.objects.get().amount == D(500)
+    assert "nothing to do" in tell(answer(client, INBOX, "apply_again", callback.pk))
+    assert Payment.objects.count() == 1
+    books.prove()
+
+
+def test_lists_take_the_same_queries_for_one_row_and_for_three(as_staff, loan):
+    client = as_staff(factories.kamau())
+    confirmation("UKL2CC0001")
+    one = queries_of(client, url_of(INBOX, "changelist"))
+    confirmation("UKL2CC0002")
+    confirmation("UKL2CC0003")
+
+    assert queries_of(client, url_of(INBOX, "changelist")) == one <= MOST_QUERIES
