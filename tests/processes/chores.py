@@ -1,0 +1,253 @@
+"""What a process of an office does when a test asks it: each function is one chore.
+
+Arguments and answers cross to another process, so they are plain values.
+"""
+
+import sys
+import time
+from collections import defaultdict
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import time_machine
+from django.db import models
+from django_q.brokers import get_broker
+
+from lms import dates, jobs, routing
+from lms.dates import EAT
+from lms.imports.models import ImportJob
+from lms.loans.models import Allocation, Loan, Repayment
+from lms.loans.operations import lifecycle
+from lms.money import ZERO
+from lms.mpesa.models import Callback, MpesaPayment
+from lms.notifications import operations as notifications
+from lms.notifications.models import SAMPLES, Message
+from lms.payments.models import Payment
+from lms.payments.operations import AlreadyPosted
+from lms.staff.models import Staff
+from tests import books, factories
+from tests.processes import clerk
+
+PAID_ON = date(2026, 3, 2)
+
+
+# --- Before --------------------------------------------------------------------------------------
+def lend(count: int, principal: int, instalments: int) -> list[tuple[str, Decimal]]:
+    """Lend to Wanjiku `count` times; return the number of each loan and all that it owes."""
+    lent = []
+    for _ in range(count):
+        loan = factories.active(Decimal(principal), terms={"number_of_repayments": instalments})
+        lent.append((loan.number, loan.position.outstanding))
+    return lent
+
+
+def ask_by_stk(asked: list[tuple[str, str, int]]) -> None:
+    """Write down pushes that Safaricom accepted: checkout id, loan number, amount in KES."""
+    MpesaPayment.objects.bulk_create(
+        MpesaPayment(
+            checkout_request_id=checkout_id,
+            account=account,
+            amount=amount,
+            phone="254712345678",
+            purpose="Loan",
+            status=MpesaPayment.Status.SENT,
+            requested_at=datetime(2026, 3, 2, 10, tzinfo=EAT),
+        )
+        for checkout_id, account, amount in asked
+    )
+
+
+def take_over(count: int, principal: int) -> list[str]:
+    """Take over running loans whose schedules are still to be imported; return their numbers."""
+    Staff.objects.create_superuser("wambui", password="maji-moto-42-safi")
+    numbers = []
+    for _ in range(count):
+        loan = factories.draft(Decimal(principal))
+        lifecycle.take_over(
+            loan,
+            disbursed_on=factories.DAY,
+            with_schedule=False,
+            by=factories.kamau(),
+            on=factories.DAY,
+        )
+        numbers.append(loan.number)
+    return numbers
+
+
+def queue_messages(phones: list[str]) -> None:
+    """Queue one receipt to a customer with each phone."""
+    notifications.enqueue_many(
+        (
+            notifications.Draft(
+                customer=factories.customer(phone=phone),
+                occasion="payment_received",
+                channel="sms",
+                key=f"receipt:{phone}",
+                values=SAMPLES["payment_received"],
+            )
+            for phone in phones
+        ),
+        now=dates.now(),
+    )
+
+
+# --- Meanwhile -----------------------------------------------------------------------------------
+def pay_in_step(rounds: list[tuple[str, Decimal]], drawer: str, without_lock: str = "") -> None:
+    """Post one payment a round (loan number, KES), each at the same moment as the other cashier.
+
+    With `without_lock` no row is locked, which shows what the lock is for.
+    """
+    if without_lock:
+        models.QuerySet.select_for_update = lambda rows, **_: rows
+    cashier = factories.mutua()
+    for number, (account, amount) in enumerate(rounds):
+        clerk.meet()
+        routing.take(
+            method="bank",
+            amount=amount,
+            reference=f"{drawer}-{number}",
+            value_date=PAID_ON,
+            account=account,
+            by=cashier,
+            on=PAID_ON,
+        )
+
+
+def post_the_same(references: list[str], account: str) -> int:
+    """Post each reference at the same moment as everyone else; return how many came first."""
+    first = 0
+    for reference in references:
+        clerk.meet()
+        with suppress(AlreadyPosted):
+            _take(reference, account)
+            first += 1
+    return first
+
+
+def keep_posting(account: str, drawer: str, number: str) -> None:
+    """Post payments until killed, saying each reference once it is posted."""
+    following = int(number)
+    while True:
+        with suppress(AlreadyPosted):
+            _take(f"{drawer}-{following}", account)
+        sys.stdout.write(f"{following}\n")
+        sys.stdout.flush()
+        following += 1
+
+
+def keep_applying() -> None:
+    """Apply stored callbacks until killed."""
+    while True:
+        for key in Callback.objects.waiting(before=dates.now()).values_list("pk", flat=True)[:20]:
+            jobs.apply_callback(key)
+        time.sleep(0.02)
+
+
+def deliver_outbox() -> str:
+    return jobs.deliver_messages()
+
+
+# --- Afterwards ----------------------------------------------------------------------------------
+def put_in_order() -> None:
+    """Let the sweeps do what a crash left, as they would three minutes from now."""
+    with time_machine.travel(dates.now() + timedelta(minutes=3)):
+        while jobs.apply_waiting_callbacks():
+            pass
+        jobs.settle_unallocated()
+
+
+def prove() -> None:
+    """Assert that the books and the loans agree, and that nothing is paid more than is due."""
+    books.prove()
+    assert overpaid() == []
+
+
+def overpaid() -> list[str]:
+    """Return each component of an instalment to which more was allocated than is due.
+
+    Counts allocations: of two writers who overwrite one another, the paid column of the instalment
+    shows only the last.
+    """
+    sums: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    for row, component, amount in Allocation.objects.values_list(
+        "repayment_id", "component", "amount"
+    ):
+        sums[row, component] += amount
+    due = Repayment.objects.in_bulk({row for row, _ in sums})
+    return [
+        f"{due[row]} {component}: {amount} of {getattr(due[row], component)}"
+        for (row, component), amount in sums.items()
+        if amount > getattr(due[row], component) - getattr(due[row], f"{component}_waived")
+    ]
+
+
+def payments() -> dict[str, Decimal | int]:
+    """Return how many payments there are, what came in, and where it went (KES)."""
+    made = list(Payment.objects.all())
+    parts = list(Allocation.objects.values_list("amount", flat=True))
+    return {
+        "count": len(made),
+        "placed": sum(payment.status == Payment.Status.ALLOCATED for payment in made),
+        "received": sum((payment.amount for payment in made), ZERO),
+        "allocated": sum(parts, ZERO),
+        "credited": sum((payment.credited for payment in made), ZERO),
+    }
+
+
+def outstanding(number: str) -> Decimal:
+    return Loan.objects.numbered(number).get().position.outstanding
+
+
+def references() -> list[str]:
+    return list(Payment.objects.order_by("reference").values_list("reference", flat=True))
+
+
+def callbacks() -> dict[str, int]:
+    """Return how many stored callbacks there are in each status."""
+    counted = Callback.objects.order_by().values_list("status").annotate(models.Count("pk"))
+    return dict(counted)
+
+
+def callbacks_of(receipts: list[str]) -> dict[str, int]:
+    """Return how many stored callbacks name each receipt, reading the bodies themselves."""
+    found = dict.fromkeys(receipts, 0)
+    for body in Callback.objects.values_list("body", flat=True):
+        text = bytes(body).decode()
+        for receipt in receipts:
+            found[receipt] += receipt in text
+    return found
+
+
+def tasks_waiting() -> int:
+    """Return how many tasks of django-q2 no cluster has taken yet."""
+    return get_broker().queue_size()
+
+
+def repayments() -> int:
+    return Repayment.objects.count()
+
+
+def imports_applied() -> int:
+    """Return how many imports have begun to write, whatever became of them."""
+    return ImportJob.objects.filter(
+        status__in=[ImportJob.Status.APPLYING, ImportJob.Status.DONE]
+    ).count()
+
+
+def messages() -> dict[str, int]:
+    """Return how many messages there are in each status."""
+    counted = Message.objects.order_by().values_list("status").annotate(models.Count("pk"))
+    return dict(counted)
+
+
+def _take(reference: str, account: str) -> None:
+    routing.take(
+        method="bank",
+        amount=Decimal("85.50"),
+        reference=reference,
+        value_date=PAID_ON,
+        account=account,
+        by=factories.mutua(),
+        on=PAID_ON,
+    )
