@@ -19,6 +19,16 @@ class Line(NamedTuple):
     amount: Decimal
 
 
+class Posting(NamedTuple):
+    """One entry of many posted together: its own reference, lines and owner."""
+
+    reference: str
+    narration: str
+    lines: Iterable[Line]
+    branch_id: int
+    subject: str
+
+
 def post(
     *,
     kind: str,
@@ -63,6 +73,44 @@ def post(
         for line in wanted
     )
     return entry
+
+
+def post_many(postings: Iterable[Posting], *, kind: str, on: date, by) -> list[JournalEntry]:
+    """Post many entries of one kind and day in a few statements, inside the caller's transaction.
+
+    Lines of zero are left out. Raises IntegrityError when one of the events is posted already.
+    """
+    postings = list(postings)
+    entries = JournalEntry.objects.bulk_create(
+        (
+            JournalEntry(
+                date=on,
+                kind=kind,
+                reference=posting.reference,
+                narration=posting.narration[:200],
+                posted_by=by,
+            )
+            for posting in postings
+        ),
+        batch_size=1000,
+    )
+    Transfer.objects.bulk_create(
+        (
+            Transfer(
+                entry=entry,
+                debit_id=line.debit,
+                credit_id=line.credit,
+                amount=line.amount,
+                branch_id=posting.branch_id,
+                subject=posting.subject,
+            )
+            for entry, posting in zip(entries, postings, strict=True)
+            for line in posting.lines
+            if line.amount
+        ),
+        batch_size=1000,
+    )
+    return entries
 
 
 def reverse(entry: JournalEntry, *, reason: str, on: date, by) -> JournalEntry:
