@@ -127,12 +127,14 @@ STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".static"))
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(DATA_DIR / "files"))
 # Customer files are served by the admin alone, to staff who may see the customer.
 MEDIA_URL = "/admin/files/"
-WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+STATIC_FROM_SOURCE = env.bool("STATIC_FROM_SOURCE", default=DEBUG)
+WHITENOISE_USE_FINDERS = STATIC_FROM_SOURCE
+WHITENOISE_AUTOREFRESH = DEBUG
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
+        if STATIC_FROM_SOURCE
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }

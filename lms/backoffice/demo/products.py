@@ -1,0 +1,127 @@
+"""What the demo's lender offers: every interest method and every rhythm."""
+
+from decimal import Decimal
+
+from lms.loans.models import LoanProduct, ProductFee
+
+# Code: name, terms, limits and fees. Rates are percent of the named period, amounts KES.
+PRODUCTS = {
+    "MKOPO30": {
+        "name": "Mkopo Chap Chap",
+        "description": "Thirty days, one payment, by phone. Facility fee deducted.",
+        "method": "single_payment",
+        "rate": "6.5",
+        "rate_period": "term",
+        "repay_every": 30,
+        "repay_unit": "days",
+        "number_of_repayments": 1,
+        "limits": (1_000, 30_000, 1, 1),
+        "penalty": ("instalment", "8", "once", 3, "none", "0"),
+        "fees": [("Facility fee", "percent", "4", "deducted")],
+    },
+    "BIASHARA": {
+        "name": "Biashara Weekly",
+        "description": "Traders with a weekly turnover; flat interest over twelve weeks.",
+        "method": "flat",
+        "rate": "15",
+        "rate_period": "term",
+        "repay_every": 1,
+        "repay_unit": "weeks",
+        "number_of_repayments": 12,
+        "limits": (5_000, 100_000, 8, 24),
+        "penalty": ("fixed", "200", "weekly", 1, "amount", "1000"),
+        "fees": [("Processing fee", "percent", "2.5", "deducted")],
+    },
+    "MSHAHARA": {
+        "name": "Mshahara Check-off",
+        "description": "Employed people; equal instalments on the declining balance.",
+        "method": "declining_equal_instalments",
+        "rate": "3",
+        "rate_period": "month",
+        "number_of_repayments": 6,
+        "limits": (20_000, 300_000, 3, 12),
+        "penalty": ("instalment", "5", "once", 5, "none", "0"),
+        "fees": [("Processing fee", "percent", "2", "first_instalment")],
+    },
+    "KILIMO": {
+        "name": "Kilimo Season",
+        "description": "Farmers; equal principal, the first two months interest only.",
+        "method": "declining_equal_principal",
+        "rate": "2.25",
+        "rate_period": "month",
+        "day_count": "actual/365",
+        "number_of_repayments": 12,
+        "principal_grace": 2,
+        "limits": (40_000, 500_000, 6, 18),
+        "penalty": ("principal", "3", "monthly", 7, "percent_of_base", "18"),
+        "allocation_order": "interest_principal_fees_penalties",
+        "allocation_direction": "horizontal",
+        "fees": [
+            ("Appraisal fee", "amount", "1500", "deducted"),
+            ("Insurance", "percent", "1", "first_instalment"),
+        ],
+    },
+    "LOGBOOK": {
+        "name": "Logbook Bullet",
+        "description": "Secured by a vehicle; interest monthly, principal at the end.",
+        "method": "interest_only",
+        "rate": "4",
+        "rate_period": "month",
+        "number_of_repayments": 6,
+        "limits": (80_000, 600_000, 3, 12),
+        "penalty": ("principal_and_interest", "0.25", "daily", 3, "percent_of_principal", "10"),
+        "allocation_order": "interest_fees_principal",
+        "surplus": "credit",
+        "fees": [("Valuation and tracking", "amount", "7500", "deducted")],
+    },
+    "SOKO": {
+        "name": "Soko Daily",
+        "description": "Market traders; thirty small instalments, one a day.",
+        "method": "flat",
+        "rate": "8",
+        "rate_period": "term",
+        "repay_every": 1,
+        "repay_unit": "days",
+        "number_of_repayments": 30,
+        "limits": (2_000, 20_000, 15, 60),
+        "penalty": ("fixed", "20", "once", 2, "none", "0"),
+        "fees": [("Card and passbook", "amount", "150", "first_instalment")],
+    },
+}  # fmt: skip
+
+
+def offer(*, by) -> dict[str, LoanProduct]:
+    """Create every product with its fees; return them by code."""
+    return {code: _offer_one(code, dict(terms), by=by) for code, terms in PRODUCTS.items()}
+
+
+def _offer_one(code: str, terms: dict, *, by) -> LoanProduct:
+    smallest, largest, fewest, most = terms.pop("limits")
+    base, value, frequency, grace, cap_kind, cap = terms.pop("penalty")
+    fees, rate = terms.pop("fees"), Decimal(terms.pop("rate"))
+    product = LoanProduct(
+        code=code,
+        rate=rate,
+        min_rate=rate / 2,
+        max_rate=rate * 2,
+        min_principal=Decimal(smallest),
+        max_principal=Decimal(largest),
+        min_repayments=fewest,
+        max_repayments=most,
+        penalty_base=base,
+        penalty_value=Decimal(value),
+        penalty_frequency=frequency,
+        penalty_grace_days=grace,
+        penalty_cap_kind=cap_kind,
+        penalty_cap_value=Decimal(cap),
+        **terms,
+    )
+    product.full_clean()
+    product._history_user, product._change_reason = by, "Offered"
+    product.save()
+    for name, kind, amount, when in fees:
+        fee = ProductFee(product=product, name=name, kind=kind, value=Decimal(amount), when=when)
+        fee.full_clean()
+        fee._history_user, fee._change_reason = by, "Offered"
+        fee.save()
+    return product
