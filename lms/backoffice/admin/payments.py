@@ -223,7 +223,7 @@ class PaymentAdmin(PaymentActions, Totals, StaffAdmin):
     opens = frozenset({"add"})
     resource_classes = (PaymentResource,)
     list_display = ("receipt_number", "value_date", "method", "shown_reference", "shown_amount",
-                    "payer", "account", "shown_status", "placed", "credit", "taken_by")  # fmt: skip
+                    "payer", "account", "shown_status", "credit")  # fmt: skip
     list_select_related = ("customer", "branch", "taken_by")
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -390,10 +390,6 @@ class PaymentAdmin(PaymentActions, Totals, StaffAdmin):
     @display(description="Status", label=COLOURS)
     def shown_status(self, payment):
         return payment.get_status_display()
-
-    @display(description="Allocated")
-    def placed(self, payment):
-        return kes(payment.allocated) if payment.allocated else "-"
 
     @display(description="Credit")
     def credit(self, payment):
