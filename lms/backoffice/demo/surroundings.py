@@ -24,9 +24,11 @@ class Surroundings:
         url = os.environ.get("DATABASE_URL") or f"sqlite:///{settings.DATA_DIR}/demo.sqlite3"
         self.database_url = url
         self.port = port
-        on_sqlite = urlsplit(url).scheme == "sqlite"
-        file = Path(url.partition(":///")[2]) if on_sqlite else None
-        self.folder = file.parent if file else settings.DATA_DIR
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite":
+            self.folder = Path(url.partition(":///")[2]).parent
+        else:
+            self.folder = settings.DATA_DIR / f"demo-{parts.hostname}-{parts.path.strip('/')}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.simulator_port = self._simulator_port()
 
