@@ -198,5 +198,5 @@ def run_import(job_id: int) -> str:
     if job.status in (ImportJob.Status.UPLOADED, ImportJob.Status.CHECKING):
         job = imports.check(job, on=dates.today())
     elif job.status in (ImportJob.Status.CONFIRMED, ImportJob.Status.APPLYING):
-        job = imports.apply(job, by=job.created_by, on=dates.today())
+        job = imports.apply(job, by=job.confirmed_by or job.created_by, on=dates.today())
     return job.status

@@ -200,3 +200,10 @@ def test_fees_that_eat_the_whole_loan_are_refused_before_anyone_approves(db, nje
 
     with pytest.raises(Refused, match=r"fees of KES 120,000\.00 leave nothing to pay out"):
         lifecycle.submit(loan, by=njeri, on=DAY)
+
+
+def test_an_old_number_that_reads_like_one_of_ours_is_refused(db):
+    with pytest.raises(Refused, match="reads like a loan number of ours"):
+        factories.draft(legacy_number="LN-17")
+
+    assert factories.draft(legacy_number="OLD/17").legacy_number == "OLD/17"

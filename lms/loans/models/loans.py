@@ -156,6 +156,10 @@ class Loan(Terms):
 
     def clean(self) -> None:
         super().clean()
+        if self.legacy_number and self.key_of(self.legacy_number):
+            raise ValidationError(
+                {"legacy_number": "This reads like a loan number of ours: money would go astray."}
+            )
         has_both = self.product_id and self.principal is not None
         if has_both and (wrong := self.product.breaches(self)):
             raise ValidationError(wrong)

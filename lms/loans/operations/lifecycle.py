@@ -38,6 +38,12 @@ def apply(
     """
     if not product.is_active:
         raise Refused(f"{product.name} is no longer on offer.", field="product")
+    if Loan.key_of(details.get("legacy_number")):
+        raise Refused(
+            f"“{details['legacy_number']}” reads like a loan number of ours: "
+            "payments for it would reach another loan.",
+            field="legacy_number",
+        )
     loan = Loan(
         customer=customer,
         principal=principal,
