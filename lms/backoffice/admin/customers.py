@@ -23,6 +23,7 @@ from unfold.widgets import (
 )
 
 from lms import dates, money, phones
+from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.sidebar import page_of
@@ -246,7 +247,8 @@ def _late_since() -> Subquery:
 
 
 @admin.register(Customer)
-class CustomerAdmin(StaffAdmin):
+class CustomerAdmin(ImportLink, StaffAdmin):
+    import_kind = "customers"
     opens = frozenset({"add", "change"})
     form = CustomerForm
     resource_classes = (CustomerResource,)
@@ -306,6 +308,37 @@ class CustomerAdmin(StaffAdmin):
         (
             "Next of kin",
             {"classes": ["tab"], "fields": (("next_of_kin", "next_of_kin_phone"),)},
+        ),
+    )
+    # Registering takes one screen: what must be known first, the rest folded away.
+    add_fieldsets = (
+        (
+            "Who they are",
+            {
+                "fields": (
+                    "kind",
+                    ("first_name", "other_names"),
+                    "last_name",
+                    "business_name",
+                    ("phone", "email"),
+                    ("id_kind", "id_number"),
+                    ("date_of_birth", "gender"),
+                    ("branch", "loan_officer"),
+                ),
+            },
+        ),
+        (
+            "More about them",
+            {
+                "classes": ["collapse"],
+                "fields": (
+                    ("kra_pin", "occupation"),
+                    ("town", "address"),
+                    ("next_of_kin", "next_of_kin_phone"),
+                    ("takes_messages", "photo"),
+                    "notes",
+                ),
+            },
         ),
     )
     inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, MessageInline)
