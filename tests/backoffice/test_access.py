@@ -11,7 +11,13 @@ from lms.staff import roles
 from tests import factories
 
 # Unfold actions that only lead to another page, so that a plain link may carry them out.
-NAVIGATION = {("payments.Payment", "print_receipt"), ("loans.Repayment", "import_schedule")}
+NAVIGATION = {
+    ("payments.Payment", "print_receipt"),
+    ("customers.Customer", "import_file"),
+    ("loans.Loan", "import_file"),
+    ("loans.Repayment", "import_file"),
+    ("payments.Payment", "import_file"),
+}
 # What is written once has no history of changes: it is its own history.
 APPEND_ONLY = {
     "ledger.JournalEntry",

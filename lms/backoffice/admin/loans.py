@@ -18,6 +18,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from lms import dates, money, phones
+from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import LoanActions
 from lms.backoffice.admin.loan_form import (
     CollateralInline,
@@ -125,7 +126,8 @@ class LoanResource(ModelResource):
 
 # --- The page ------------------------------------------------------------------------------------
 @admin.register(Loan)
-class LoanAdmin(LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffAdmin):
+class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffAdmin):
+    import_kind = "loans"
     opens = frozenset({"add", "change"})
     form = LoanForm
     resource_classes = (LoanResource,)

@@ -21,6 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from lms import dates, money, phones, routing
+from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.base import StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -219,7 +220,8 @@ class PaymentActions:
 
 # --- The page ----------------------------------------------------------------------------
 @admin.register(Payment)
-class PaymentAdmin(PaymentActions, Totals, StaffAdmin):
+class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
+    import_kind = "payments"
     opens = frozenset({"add"})
     resource_classes = (PaymentResource,)
     list_display = ("receipt_number", "value_date", "method", "shown_reference", "shown_amount",

@@ -5,8 +5,6 @@ from datetime import timedelta
 from django import forms
 from django.contrib import admin
 from django.db.models import Count
-from django.http import HttpResponseRedirect
-from django.urls import reverse
 from import_export.fields import Field
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import (
@@ -14,16 +12,16 @@ from unfold.contrib.filters.admin import (
     RangeDateFilter,
     RelatedDropdownFilter,
 )
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from lms import dates, money
+from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_story import STATE_COLOURS
 from lms.backoffice.admin.repayment_actions import RepaymentActions
 from lms.backoffice.admin.stk import RepaymentStkPush
 from lms.backoffice.badges import late_badge
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import reason_field
-from lms.backoffice.sidebar import page_of
 from lms.backoffice.totals import Totals
 from lms.errors import Refused
 from lms.loans.allocation import COMPONENTS
@@ -193,7 +191,8 @@ class RepaymentResource(ModelResource):
 
 # --- The page ------------------------------------------------------------------------------------
 @admin.register(Repayment)
-class RepaymentAdmin(RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
+class RepaymentAdmin(ImportLink, RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
+    import_kind = "schedule"
     opens = frozenset({"add", "change"})
     form = RepaymentForm
     resource_classes = (RepaymentResource,)
@@ -229,7 +228,6 @@ class RepaymentAdmin(RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
         ),
     )
     inlines = (AllocationInline, WaiverInline, PenaltyInline)
-    actions_list = ("import_schedule",)
 
     # --- Who may do what -----------------------------------------------------------------------
     def has_change_permission(self, request, obj=None):
@@ -291,16 +289,6 @@ class RepaymentAdmin(RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
             ("Waived", kes(sums["waived"])),
             ("Outstanding", kes(sums["owing"])),
         ]
-
-    def has_bring_permission(self, request, obj=None):
-        """Whoever may start an import, once imports have a page."""
-        return page_of("imports.importjob") is not None and request.user.has_perm(
-            "imports.add_importjob"
-        )
-
-    @action(description="Import schedule", permissions=["bring"], icon="upload_file")
-    def import_schedule(self, request):
-        return HttpResponseRedirect(f"{reverse('admin:index')}imports/importjob/add/?kind=schedule")
 
     # --- One instalment ------------------------------------------------------------------------
     def get_form(self, request, obj=None, **kwargs):

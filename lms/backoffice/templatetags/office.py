@@ -23,6 +23,11 @@ def amount(value: Decimal | None) -> str:
 
 
 @register.filter
+def thousands(count: int) -> str:
+    return f"{count:,}"
+
+
+@register.filter
 def percent(value: Decimal) -> str:
     return f"{value:,.2f}%"
 
