@@ -24,7 +24,6 @@ from unfold.widgets import (
 
 from lms import dates, money, phones
 from lms.backoffice.admin.imports import ImportLink
-from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.sidebar import page_of
