@@ -1,4 +1,4 @@
-"""What every benchmark needs: a scratch database, fair timing, a table on the screen.
+"""What every benchmark needs: a scratch database, timing, a table on the screen.
 
 Django is opened by `enter`, once the process knows its database.
 """
@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -77,14 +76,6 @@ def timed(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return perf_counter() - started
-
-
-def medians(works: Sequence[Callable[[], object]], *, rounds: int) -> list[float]:
-    """Return the median seconds of each, after one call to warm up, taking turns."""
-    for work in works:
-        work()
-    found = [[timed(work) for work in works] for _ in range(rounds)]
-    return [median(column) for column in zip(*found, strict=True)]
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

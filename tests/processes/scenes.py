@@ -96,7 +96,7 @@ def killed_while_answering(office: Office, *, kills: int, seed: int) -> list[str
     for sender in senders:
         sender.start()
     for kill in range(kills):
-        time.sleep(chance.uniform(0.1, 0.6))
+        time.sleep(chance.uniform(0.2, 1.0))
         _kill_a_worker(web, chance)
         if kill % 3 == 2:
             applier.kill()
