@@ -41,7 +41,7 @@ class Kind(ABC):
     """One kind of file. `columns` maps canonical names to how lenders write them.
 
     `permissions` are what a person needs to bring it, `template` the columns of the file to
-    download, `examples` its two lines.
+    download, `examples` its two lines. `weight` is how many lines of a schedule one line costs.
     """
 
     code: str
@@ -51,6 +51,7 @@ class Kind(ABC):
     permissions: Sequence[str]
     template: Sequence[str]
     examples: Sequence[Sequence[str]]
+    weight: int = 1
 
     @abstractmethod
     def run(self, table: Table, run: Run) -> Sequence[Verdict]:

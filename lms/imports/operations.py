@@ -93,7 +93,7 @@ def upload(*, kind: str, content: bytes, filename: str, by) -> ImportJob:
 
 def is_large(job: ImportJob) -> bool:
     """Tell whether the file is more than a request should do, so that a worker does it."""
-    return job.rows > settings.IMPORT_INLINE_ROWS
+    return job.rows * KINDS[job.kind].weight > settings.IMPORT_INLINE_ROWS
 
 
 def check(job: ImportJob, *, on: date) -> ImportJob:

@@ -79,6 +79,8 @@ class RowByRow(Kind):
     the operations would refuse is found before anyone confirms, and nobody waits for a lock.
     """
 
+    weight = 10
+
     def run(self, table: Table, run: Run) -> Sequence[RowVerdict]:
         verdicts: list[RowVerdict] = []
         seen: dict[tuple, int] = {}

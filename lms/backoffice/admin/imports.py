@@ -11,6 +11,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
+from django.utils.html import format_html
 from django_q.tasks import async_task
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -315,6 +316,7 @@ class ImportJobAdmin(ImportActions, StaffAdmin):
     search_help_text = "Name of the file"
     ordering = ("-pk",)
     sortable_by = ()
+    readonly_fields = ("digest",)
     add_form_template = "admin/imports/add_form.html"
     change_form_outer_before_template = "admin/imports/job_slot.html"
     add_fieldsets = ((None, {"fields": ("kind", "file")}),)
@@ -325,7 +327,7 @@ class ImportJobAdmin(ImportActions, StaffAdmin):
                 "fields": (
                     ("created_by", "created_at"),
                     ("checked_at", "applied_at"),
-                    ("confirmed_by", "sha256"),
+                    ("confirmed_by", "digest"),
                 )
             },
         ),
@@ -433,6 +435,10 @@ class ImportJobAdmin(ImportActions, StaffAdmin):
     @display(description="Status", label=COLOURS)
     def shown_status(self, job):
         return job.get_status_display()
+
+    @display(description="SHA-256 of the file")
+    def digest(self, job):
+        return format_html('<span class="office-raw">{}</span>', job.sha256)
 
 
 def found_in(job: ImportJob) -> dict:

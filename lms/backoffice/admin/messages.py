@@ -8,7 +8,8 @@ from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
+from django.utils.html import format_html
 from import_export.fields import Field
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -79,6 +80,11 @@ class MessageTemplateAdmin(StaffAdmin):
             *super().get_readonly_fields(request, obj),
             *(("occasion", "channel") if obj else ()),
         )
+
+    def get_fields(self, request, obj=None):
+        found = super().get_fields(request, obj)
+        is_sms = obj is not None and obj.channel == Channel.SMS
+        return [field for field in found if not is_sms or field != "subject"]
 
     def get_urls(self):
         view = self.admin_site.admin_view
@@ -231,8 +237,7 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
     """Every message, and what became of it. Written by the reminders and receipts."""
 
     resource_classes = (MessageResource,)
-    list_display = ("created_at", "occasion", "channel", "to", "customer_name", "about",
-                    "shown_status", "opening", "error", "sent_at")  # fmt: skip
+    list_display = ("sent_to", "told", "channel", "shown_status", "error", "created_at", "sent_at")
     list_select_related = ("customer",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -253,7 +258,7 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
                     ("occasion", "channel"),
                     "subject",
                     "body",
-                    ("about", "template"),
+                    ("loan", "template"),
                 )
             },
         ),
@@ -270,7 +275,7 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
             },
         ),
     )
-    readonly_fields = ("to", "shown_status")
+    readonly_fields = ("to", "loan", "shown_status")
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("customer")
@@ -302,18 +307,27 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
         ]
 
     # --- Columns -------------------------------------------------------------------------------
+    @display(description="To", header=True)
+    def sent_to(self, message):
+        name = message.customer.name if message.customer else "-"
+        return [name, message.shown_recipient]
+
+    @display(description="About", header=True)
+    def told(self, message):
+        return [message.get_occasion_display(), message.about or "-"]
+
     @display(description="To")
     def to(self, message):
         return message.shown_recipient
 
-    @display(description="Customer")
-    def customer_name(self, message):
-        return message.customer.name if message.customer else "-"
+    @display(description="About")
+    def loan(self, message):
+        key = Loan.key_of(message.about.partition(" ")[0])
+        if key is None:
+            return message.about or "-"
+        url = reverse("admin:loans_loan_change", args=[key])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, message.about)
 
     @display(description="Status", label=COLOURS)
     def shown_status(self, message):
         return message.get_status_display()
-
-    @display(description="Text")
-    def opening(self, message):
-        return f"{message.body[:60]}{'…' if message.body[60:] else ''}"
