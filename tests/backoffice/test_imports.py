@@ -189,7 +189,7 @@ def test_a_file_with_a_wrong_line_is_imported_only_without_it(manager):
     assert Repayment.objects.count() == 0
 
     dialog = tell(ask(manager, MODEL, "import_rest", job.pk))
-    assert "1 wrong lines stay out, and 1 more of the same loans" in dialog
+    assert "Left out: 1 wrong and 1 good of the same loans." in dialog
     assert went_through(answer(manager, MODEL, "import_rest", job.pk))
     assert list(Repayment.objects.values_list("loan", flat=True)) == [good.pk]
 
@@ -256,6 +256,18 @@ def test_an_auditor_sees_every_file_and_decides_nothing(as_staff, kamau):
     assert Customer.objects.count() == 0
 
 
+def test_who_may_not_write_what_is_in_a_file_does_not_decide_on_it(as_staff, kamau):
+    bring(as_staff(kamau), "customers", CUSTOMERS + OTIENO)
+    job = operations.confirm(ImportJob.objects.get(), leave_out_bad=False, by=kamau)
+    client = as_staff(factories.staff("wafula", "Accountant", branch=None))
+
+    page = tell(client.get(url_of(MODEL, "change", job.pk)))
+    assert url_of(MODEL, "import_all", job.pk) not in page
+    for verb in ("import_all", "import_rest", "check_again", "discard"):
+        assert answer(client, MODEL, verb, job.pk).status_code == 403
+    assert Customer.objects.count() == 0
+
+
 def test_others_of_the_branch_do_not_see_my_file(as_staff, kamau):
     bring(as_staff(kamau), "customers", CUSTOMERS + OTIENO)
     job = ImportJob.objects.get()
@@ -306,6 +318,17 @@ def test_the_worker_imports_a_large_file_once_it_is_confirmed(manager, large):
     assert Customer.objects.count() == 2
 
 
+def test_history_names_who_decided_on_a_large_file_and_not_who_brought_it(as_staff, large):
+    jobs.run_import(large.pk)
+    mkubwa = factories.staff("mkubwa", "Administrator", branch=None)
+    answer(as_staff(mkubwa), MODEL, "import_all", large.pk)
+
+    jobs.run_import(large.pk)
+
+    authors = {customer.history.get().history_user for customer in Customer.objects.all()}
+    assert authors == {mkubwa}
+
+
 def test_a_large_file_is_checked_again_by_the_worker(manager, large):
     jobs.run_import(large.pk)
     OrmQ.objects.all().delete()
@@ -325,6 +348,26 @@ def test_a_small_import_that_was_cut_off_goes_on(manager, kamau):
     assert went_through(answer(manager, MODEL, "import_all", job.pk))
 
     assert Customer.objects.count() == 1
+
+
+def test_a_corrected_file_is_imported_and_the_same_once_more_changes_nothing(manager):
+    loan = running()
+    bring(manager, "schedule", SCHEDULE + one(loan, amount="eleven"))
+    wrong = tell(manager.get(url_of(MODEL, "change", ImportJob.objects.get().pk)))
+    assert "<td>2</td>" in wrong
+    assert "amount_due" in wrong
+
+    bring(manager, "schedule", SCHEDULE + one(loan))
+    assert went_through(answer(manager, MODEL, "import_all", ImportJob.objects.first().pk))
+    row = Repayment.objects.get()
+    assert (row.loan, row.number, row.amount_due) == (loan, 1, D("11000.00"))
+
+    bring(manager, "schedule", SCHEDULE + one(loan))
+    again = ImportJob.objects.first()
+    assert (again.new, again.changed, again.unchanged) == (0, 0, 1)
+    assert "Nothing in this file is new or changed" in tell(
+        answer(manager, MODEL, "import_all", again.pk)
+    )
 
 
 # --- Lists ---------------------------------------------------------------------------------------

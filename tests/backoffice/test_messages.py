@@ -243,6 +243,8 @@ def test_the_totals_are_of_the_whole_filter(manager):
 
     assert '<dd class="text-important whitespace-nowrap">1</dd>' in page
     assert "KES 0.80" in page
+    everything = tell(manager.get(url_of(OUTBOX, "totals")))
+    assert ("Queued" in everything, "Failed" in everything, "Sent" in everything) == (1, 1, 0)
 
 
 def test_another_branch_sees_none_of_it(as_staff, db):

@@ -191,7 +191,7 @@ class ImportDialog(StaffDialog):
         ]
         if job.wrong or job.left_out:
             sentences.append(
-                f"{job.wrong:,} wrong lines stay out, and {job.left_out:,} more of the same loans."
+                f"Left out: {job.wrong:,} wrong and {job.left_out:,} good of the same loans."
             )
         return " ".join(sentences)
 
@@ -208,7 +208,11 @@ class ImportActions:
     }
 
     def has_bring_permission(self, request: HttpRequest, obj=None) -> bool:
-        return request.user.has_perm("imports.change_importjob")
+        """Whoever decides on a file must be allowed what it writes."""
+        if not request.user.has_perm("imports.change_importjob"):
+            return False
+        job = self.get_object(request, str(obj)) if obj else None
+        return job is None or request.user.has_perms(imports.KINDS[job.kind].permissions)
 
     def _run(
         self, request: HttpRequest, form: StaffDialog, object_id, operation: Callable, **answers

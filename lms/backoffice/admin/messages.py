@@ -237,7 +237,8 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
     """Every message, and what became of it. Written by the reminders and receipts."""
 
     resource_classes = (MessageResource,)
-    list_display = ("sent_to", "told", "channel", "shown_status", "error", "created_at", "sent_at")
+    list_display = ("sent_to", "told", "channel", "shown_status", "parts", "error", "created_at",
+                    "sent_at")  # fmt: skip
     list_select_related = ("customer",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -296,12 +297,14 @@ class MessageAdmin(MessageActions, Totals, StaffAdmin):
 
     def totals_of(self, rows):
         sums = rows.select_related(None).aggregate(
-            count=Count("pk"), parts=Sum("parts"), cost=money.total("cost")
+            count=Count("pk"),
+            parts=Sum("parts"),
+            cost=money.total("cost"),
+            **{state: Count("pk", filter=Q(status=state)) for state in Status.values},
         )
-        sent = rows.filter(status=Status.SENT).count()
         return [
             ("Messages", f"{sums['count']:,}"),
-            ("Sent", f"{sent:,}"),
+            *((state.label, f"{sums[state]:,}") for state in Status if sums[state]),
             ("SMS parts", f"{sums['parts'] or 0:,}"),
             ("Cost", kes(sums["cost"])),
         ]
