@@ -88,7 +88,10 @@ def test_the_preview_needs_no_customer_yet(as_staff, njeri, form):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"principal": "500"}, "Biashara loan lends KES 1,000.00 to KES 1,000,000.00."),
+        (
+            {"principal": "500"},
+            "Amount (KES): Biashara loan lends KES 1,000.00 to KES 1,000,000.00.",
+        ),
         ({"number_of_repayments": "60"}, "Biashara loan takes 1 to 52 repayments."),
         ({"rate": "401"}, "Biashara loan is priced 0% to 400% a year."),
         ({"first_due": "2026-03-20"}, "The first instalment falls due after the disbursement."),
@@ -351,7 +354,7 @@ def test_a_loan_that_was_never_paid_out_takes_no_payment(as_staff, mutua):
     assert Payment.objects.count() == 0
 
 
-def test_credit_pays_what_is_due(as_staff, mutua, loan):
+def test_credit_pays_what_is_due(as_staff, mutua, loan, monkeypatch):
     client = as_staff(mutua)
     assert "Wanjiku Mwangi has no credit." in tell(answer(client, MODEL, "apply_credit", loan.pk))
     Loan.objects.filter(pk=loan.pk).update(surplus="credit")
@@ -362,7 +365,7 @@ def test_credit_pays_what_is_due(as_staff, mutua, loan):
         amount=str(owed * 3), method="cash", value_date="2026-03-15", request_key="a",
     )  # fmt: skip
     assert Payment.objects.get().credited == owed
-    dates.today = lambda: date(2026, 4, 15)
+    monkeypatch.setattr(dates, "today", lambda: date(2026, 4, 15))
 
     assert went_through(answer(client, MODEL, "apply_credit", loan.pk))
 

@@ -10,6 +10,7 @@ from django.forms import ModelForm, inlineformset_factory
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
+from django.utils.text import capfirst
 
 from lms import dates
 from lms.errors import Refused
@@ -91,7 +92,7 @@ def typed_fees(request: HttpRequest, parent, model) -> list[Fee] | None:
 def sentences(form: ModelForm, fields: Sequence[str]) -> list[str]:
     """Return what is wrong with some fields of a form, each named by its label."""
     named = [
-        f"{str(form.fields[name].label).capitalize()}: {error}"
+        f"{capfirst(form.fields[name].label)}: {error}"
         for name in fields
         for error in form.errors.get(name, ())
     ]

@@ -225,6 +225,11 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
             obj is None or obj.status in open_in
         )
 
+    def get_fieldsets(self, request, obj=None):
+        if obj and obj.status != Status.DRAFT:
+            return self.decided_fieldsets
+        return super().get_fieldsets(request, obj)
+
     def get_readonly_fields(self, request, obj=None):
         if obj is None:
             return ()

@@ -136,6 +136,12 @@ class Repayment(models.Model):
         indexes = [
             models.Index(fields=["due_date", "id"], name="repayment_by_due_date"),
             models.Index(fields=["status", "due_date", "id"], name="repayment_by_status_due"),
+            # Few rows are open, whatever the age of the book; the loan leads to the branch.
+            models.Index(
+                fields=["due_date", "id", "loan"],
+                condition=Q(status__in=["pending", "partial"]),
+                name="repayment_open_by_due_date",
+            ),
         ]
 
     def __str__(self) -> str:
