@@ -4,7 +4,7 @@ A schedule passes the instant it was planned for as `on`, so a late worker works
 Every job may run twice: keys in the database decide, not luck.
 """
 
-import logging
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
 from lms.loans.models import Loan, Repayment
-from lms.loans.operations import instalments
+from lms.loans.operations import collection, instalments
 from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
@@ -25,8 +25,6 @@ from lms.notifications.models import REMINDERS, Message
 from lms.notifications.text import in_days
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_DAYS_BEFORE = 3
 DEFAULT_DAYS_LATE = (1, 3, 7)
@@ -131,6 +129,21 @@ def withdraw_settled() -> int:
 
 
 # --- Money ---------------------------------------------------------------------------------------
+def use_credit(*, on: str) -> int:
+    """Pay what has fallen due from the credit its customers hold; return how many loans were."""
+    day = dates.day_of(on)
+    due = Repayment.objects.unpaid().filter(due_date__lte=day).order_by()
+    holders = Payment.objects.with_credit().order_by().values("customer")
+    loans = Loan.objects.active().filter(pk__in=due.values("loan"), customer__in=holders)
+    paid = 0
+    for loan in loans.order_by("pk"):
+        # An older loan of the same customer may have used the credit up.
+        with suppress(Refused):
+            collection.apply_credit(loan, by=None, on=day)
+            paid += 1
+    return paid
+
+
 def charge_penalties(*, on: str) -> int:
     """Charge late-payment penalties for the day; return how many instalments were charged."""
     return instalments.charge_late_penalties(on=dates.day_of(on))

@@ -104,7 +104,9 @@ TEMPLATES = [
 
 # --- Data --------------------------------------------------------------------------------------
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'office.sqlite3'}")
+    "default": env.db_url_config(
+        env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'office.sqlite3'}"
+    )
 }
 ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if ON_SQLITE:
@@ -123,8 +125,8 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
-STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".static"))
-MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(DATA_DIR / "files"))
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or BASE_DIR / ".static"
+MEDIA_ROOT = env.str("MEDIA_ROOT", default="") or DATA_DIR / "files"
 # Customer files are served by the admin alone, to staff who may see the customer.
 MEDIA_URL = "/admin/files/"
 STATIC_FROM_SOURCE = env.bool("STATIC_FROM_SOURCE", default=DEBUG)

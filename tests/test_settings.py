@@ -65,6 +65,15 @@ def test_a_laptop_starts_with_nothing_set():
     assert start().returncode == 0
 
 
+def test_the_example_copied_as_it_stands_starts_too():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+
+    said = start(**example)
+
+    assert said.returncode == 0, said.stderr
+
+
 def test_the_callback_address_has_no_word_that_safaricom_refuses():
     for kind in ("stk", "validation", "confirmation"):
         path = reverse("daraja", kwargs={"secret": "0a" * 20, "kind": kind}).lower()

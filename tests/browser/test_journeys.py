@@ -195,7 +195,7 @@ def test_a_schedule_is_brought_in_from_a_spreadsheet(desk, office, tmp_path):
     def bring(file):
         page = manager.open("/admin/imports/importjob/add/?kind=schedule")
         page.set_input_files("input[type=file]", file)
-        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("button", name="Upload and check").click()
         page.wait_for_url("**/change/")
         page.wait_for_load_state("networkidle")
         return page
@@ -204,7 +204,7 @@ def test_a_schedule_is_brought_in_from_a_spreadsheet(desk, office, tmp_path):
     assert page.get_by_text("LN999").first.is_visible()
     assert Repayment.objects.count() == 0
     page = bring(good)
-    send(dialog(page, "import_now"), "Import", page=page)
+    send(dialog(page, "import_all"), "Import", page=page)
 
     assert [row.amount_due for row in loan.repayments.all()] == [D(5500), D(5500)]
     books.prove()

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from lms import routing
+from lms import jobs, routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.models import Allocation, Loan
@@ -255,4 +255,18 @@ def test_horizontal_allocation_pays_one_component_of_all_overdue_instalments(db)
         (2, "interest", D("1851.00")),
         (1, "principal", D("1149.00")),
     ]
+    prove()
+
+
+def test_credit_pays_each_due_on_its_day_before_anyone_is_penalised(db):
+    loan = factories.active(product=factories.product(surplus="credit", code="CREDIT"))
+    pay(loan, "30000", on=date(2026, 2, 1))
+
+    assert jobs.use_credit(on="2026-02-14") == 0
+    assert jobs.use_credit(on="2026-02-15") == 1
+    assert jobs.use_credit(on="2026-02-15") == 0
+    assert loan.repayments.get(number=1).is_paid
+    assert jobs.use_credit(on="2026-04-20") == 1
+
+    assert -balances()[chart.CUSTOMER_CREDIT] == D("1632.00")
     prove()

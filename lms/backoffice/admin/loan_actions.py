@@ -159,7 +159,10 @@ class AddInstalmentDialog(LoanDialog):
 
 
 def take_payment(loan: Loan, *, by, on: date, **answers) -> Payment:
-    """Receive money for a loan and place it there. Raises Refused for one never paid out."""
+    """Receive money for a loan, place it there and tell the customer.
+
+    Raises Refused for a loan that was never paid out.
+    """
     if loan.disbursed_on is None:
         raise Refused(
             f"{loan.number} is {loan.get_status_display().lower()}: "
