@@ -24,8 +24,8 @@ SMALL, LARGE = 834, 100_000  # loans, of 12 instalments each
 TIMES_EMPTY, TIMES_SMALL = 9, 1.5
 ROUNDS = 9
 SOUGHT = 230  # a loan of Nairobi whose first instalments were paid by receipt
-EMPTY = ("mpesa_callback", "", "")
 PAGES = {
+    "(an empty list)": ("mpesa_callback", "", ""),
     "repayments": ("loans_repayment", "", "KES 1,100.00"),
     "repayments by phone": ("loans_repayment", "q=0{phone}", "{loan}"),
     "repayments by loan": ("loans_repayment", "q={loan}", "{loan}"),
@@ -48,7 +48,6 @@ def main() -> None:
         urls = [stack.enter_context(scratch_database(copy_of=migrated)) for _ in range(2)]
         enter(urls[0])
         from django.conf import settings  # noqa: PLC0415
-        from django.db import connection  # noqa: PLC0415
 
         from tests.benchmarks import portfolio  # noqa: PLC0415
 
@@ -63,20 +62,42 @@ def main() -> None:
             "receipt": portfolio.receipt(SOUGHT, 1),
         }
         misses: list[str] = []
-        for who in ("head office", "one branch"):
-            _compare(who, books, words, misses)
-        connection.close()
+        for who, found in _time(books, words).items():
+            _compare(who, found, misses)
+        for book in books:
+            book.close()
     finish(misses)
 
 
-def _compare(who: str, books: list, words: dict[str, str], misses: list[str]) -> None:
-    """Time every page over both books as one person sees them; print a table."""
-    pages = {"(an empty list)": EMPTY} | PAGES
-    found = {name: _time(who, books, words, page) for name, page in pages.items()}
-    empty = found["(an empty list)"]
+def _time(books: list, words: dict[str, str]) -> dict[str, dict[str, list[float]]]:
+    """Return, for each person and page, the median seconds over each book.
+
+    Every round asks for every page of both books, after one round that only warms up.
+    """
+    taken = {
+        who: {name: [[] for _ in books] for name in PAGES} for who in ("head office", "one branch")
+    }
+    for turn in range(ROUNDS + 1):
+        for number, book in enumerate(books):
+            book.open()
+            for who, pages in taken.items():
+                for name, seconds in pages.items():
+                    page, query, expected = (part.format(**words) for part in PAGES[name])
+                    spent = timed(partial(book.get, who, page, query, expected))
+                    if turn:
+                        seconds[number].append(spent)
+    return {
+        who: {name: [median(each) for each in seconds] for name, seconds in pages.items()}
+        for who, pages in taken.items()
+    }
+
+
+def _compare(who: str, found: dict[str, list[float]], misses: list[str]) -> None:
+    """Print a table of what one person waited for, and note what misses its goal."""
+    empty = min(found["(an empty list)"])
     rows = []
     for name, (small, large) in found.items():
-        times_empty, times_small = large / min(empty), large / small
+        times_empty, times_small = large / empty, large / small
         rows.append(
             [
                 name,
@@ -101,20 +122,6 @@ def _compare(who: str, books: list, words: dict[str, str], misses: list[str]) ->
         ],
         rows,
     )
-
-
-def _time(who: str, books: list, words: dict[str, str], page: tuple) -> list[float]:
-    """Return the median seconds of a page over each book, taking turns."""
-    name, query, expected = page
-    query, expected = query.format(**words), expected.format(**words)
-    seconds: list[list[float]] = [[] for _ in books]
-    for _ in range(ROUNDS):
-        for book, taken in zip(books, seconds, strict=True):
-            book.open()
-            ask = partial(book.get, who, name, query, expected)
-            ask()
-            taken.append(timed(ask))
-    return [median(taken) for taken in seconds]
 
 
 if __name__ == "__main__":

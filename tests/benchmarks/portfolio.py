@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 import environ
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -38,7 +38,8 @@ class Book:
     """A loan book in a database of its own, and the two managers who look at it."""
 
     def __init__(self, url: str, loans: int) -> None:
-        self._name = environ.Env.db_url_config(url)["NAME"]
+        self._connection = connection.copy()
+        self._connection.settings_dict["NAME"] = environ.Env.db_url_config(url)["NAME"]
         self.open()
         fill(loans, on=dates.today())
         self._clients = {
@@ -47,10 +48,11 @@ class Book:
         }
 
     def open(self) -> None:
-        """Let the one connection of this process lead to this database."""
-        connection.close()
-        connection.settings_dict["NAME"] = self._name
-        connection.connect()
+        """Let this process look at this database, over a connection that stays open."""
+        connections["default"] = self._connection
+
+    def close(self) -> None:
+        self._connection.close()
 
     def get(self, who: str, page: str, query: str, expected: str) -> None:
         """Ask for a list as one of the managers would, and see that it shows what it should."""
