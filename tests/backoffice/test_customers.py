@@ -298,7 +298,7 @@ def test_the_list_takes_the_same_queries_for_one_customer_and_for_three(
     client = as_staff(kamau)
     client.get(LIST)
 
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(13):
         client.get(LIST)
 
 
@@ -311,5 +311,5 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(page_of(wanjiku))
 
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(21):
         client.get(page_of(wanjiku))

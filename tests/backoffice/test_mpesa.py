@@ -101,6 +101,40 @@ def test_asking_a_phone_sends_one_prompt_and_shows_its_page(as_staff, loan, dara
     assert "every 2s" in fate
 
 
+def test_a_customer_is_asked_for_one_of_the_running_loans(as_staff, loan, daraja):
+    client = as_staff(factories.mutua())
+    other = factories.active(D(50_000))
+    foreign = factories.active(customer=factories.otieno())
+    pk = loan.customer_id
+    answers = {"phone": "0712 345 678", "amount": "1000", "request_key": "one"}
+
+    dialog = tell(ask(client, "customers.customer", "stk_push", pk))
+    assert f"{loan.number}: KES 9,456.00 is due" in dialog
+    assert f"{other.number}: KES 4,728.00 is due" in dialog
+    assert foreign.number not in dialog
+    forged = answer(client, "customers.customer", "stk_push", pk, account=foreign.number, **answers)
+    assert "Select a valid choice" in tell(forged)
+    assert MpesaPayment.objects.count() == 0
+
+    assert went_through(
+        answer(client, "customers.customer", "stk_push", pk, account=other.number, **answers)
+    )
+    assert MpesaPayment.objects.get().account == other.number
+
+
+def test_a_customer_who_owes_nothing_is_not_asked(as_staff, committed):
+    client = as_staff(factories.mutua())
+    wanjiku = factories.wanjiku()
+
+    page = tell(client.get(url_of("customers.customer", "change", wanjiku.pk)))
+    assert url_of("customers.customer", "stk_push", wanjiku.pk) not in page
+    answered = answer(
+        client, "customers.customer", "stk_push", wanjiku.pk,
+        account="LN000001", phone="0712345678", amount="1", request_key="one",
+    )  # fmt: skip
+    assert "Select a valid choice" in tell(answered)
+
+
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [

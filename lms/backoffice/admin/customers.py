@@ -24,6 +24,7 @@ from unfold.widgets import (
 
 from lms import dates, money, phones
 from lms.backoffice.admin.imports import ImportLink
+from lms.backoffice.admin.stk import CustomerStkPush
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.sidebar import page_of
@@ -247,7 +248,7 @@ def _late_since() -> Subquery:
 
 
 @admin.register(Customer)
-class CustomerAdmin(ImportLink, StaffAdmin):
+class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
     import_kind = "customers"
     opens = frozenset({"add", "change"})
     form = CustomerForm
@@ -343,9 +344,10 @@ class CustomerAdmin(ImportLink, StaffAdmin):
     )
     inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, MessageInline)
     actions = ("verify_selected",)
-    actions_detail = ("verify", "reject")
+    actions_detail = ("stk_push", "verify", "reject")
     actions_row = ("verify", "reject")
     offers = {
+        "stk_push": lambda customer: bool(customer.owing),
         "verify": lambda customer: customer.kyc_status != Customer.Kyc.VERIFIED,
         "reject": lambda customer: customer.kyc_status != Customer.Kyc.REJECTED,
     }

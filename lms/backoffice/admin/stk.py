@@ -9,14 +9,19 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from lms import dates, money, phones
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.forms import StaffDialog
+from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import Loan, Repayment
-from lms.money import SHILLING, UP, kes
+from lms.money import SHILLING, UP, ZERO, kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import MpesaPayment
 
@@ -41,23 +46,22 @@ class StkPushDialog(StaffDialog):
     request_key = forms.CharField(
         max_length=64, widget=forms.HiddenInput, initial=lambda: uuid4().hex
     )
-    # What the dialog is opened on.
-    model = Loan
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        record = self.model.objects.get(pk=self.object_id)
-        self.loan = record.loan if isinstance(record, Repayment) else record
-        due = (
-            record.outstanding
-            if isinstance(record, Repayment)
-            else due_now(record, on=dates.today())
-        )
-        self.subject = f"{self.loan.number} · {self.loan.customer.name}: {kes(due)} is due."
-        self.initial.setdefault("phone", phones.show(self.loan.customer.phone))
+        loan, due = self.asked_for()
+        if loan is None:
+            return
+        self.subject = f"{loan.number} · {loan.customer.name}: {kes(due)} is due."
+        self.initial.setdefault("phone", phones.show(loan.customer.phone))
         if due:
             whole = money.money(due, SHILLING, UP)
             self.initial.setdefault("amount", min(int(whole), LARGEST))
+
+    def asked_for(self) -> tuple[Loan | None, Decimal]:
+        """Return the loan that would be paid, and how much to propose (KES)."""
+        loan = Loan.objects.select_related("customer").get(pk=self.object_id)
+        return loan, due_now(loan, on=dates.today())
 
     def clean_phone(self) -> str:
         try:
@@ -67,18 +71,56 @@ class StkPushDialog(StaffDialog):
 
 
 class InstalmentPushDialog(StkPushDialog):
-    model = Repayment
+    def asked_for(self) -> tuple[Loan | None, Decimal]:
+        row = Repayment.objects.select_related("loan__customer").get(pk=self.object_id)
+        return row.loan, row.outstanding
+
+
+class CustomerPushDialog(StkPushDialog):
+    """Asks for which of the customer's running loans; the oldest unless told."""
+
+    account = forms.ChoiceField(label="Loan to pay", widget=UnfoldAdminSelectWidget)
+    field_order = ("account", "phone", "amount")
+
+    def asked_for(self) -> tuple[Loan | None, Decimal]:
+        on = dates.today()
+        loans = Loan.objects.active().filter(customer_id=self.object_id).select_related("customer")
+        dues = [(loan, due_now(loan, on=on)) for loan in loans.order_by("pk")]
+        self.fields["account"].choices = [
+            (loan.number, f"{loan.number}: {kes(due)} is due") for loan, due in dues
+        ]
+        return dues[0] if dues else (None, ZERO)
+
+
+def loan_of(record: Loan | Repayment | Customer, account: str) -> Loan:
+    """Return the loan that a record is about. Raises Refused for one that is not being repaid."""
+    if isinstance(record, Repayment):
+        if record.is_paid:
+            raise Refused("Repayment is already paid.")
+        loan = record.loan
+    elif isinstance(record, Customer):
+        loan = Loan.objects.filter(customer=record).get(pk=Loan.key_of(account))
+    else:
+        loan = record
+    if loan.status != Loan.Status.ACTIVE:
+        raise Refused(f"{loan.number} is {loan.get_status_display().lower()}: nothing to collect.")
+    return loan
 
 
 def push(
-    record: Loan | Repayment, *, by, phone: str, amount: int, request_key: str
+    record: Loan | Repayment | Customer,
+    *,
+    by,
+    phone: str,
+    amount: int,
+    request_key: str,
+    account: str = "",
 ) -> MpesaPayment:
-    """Ask the phone to pay on the loan of a record. Raises Refused for one not being repaid."""
-    loan = record.loan if isinstance(record, Repayment) else record
-    if isinstance(record, Repayment) and record.is_paid:
-        raise Refused("Repayment is already paid.")
-    if loan.status != Loan.Status.ACTIVE:
-        raise Refused(f"{loan.number} is {loan.get_status_display().lower()}: nothing to collect.")
+    """Ask the phone to pay on the loan of a record; of a customer, on the one with this number.
+
+    A key that was used before returns the push it made. Raises Refused.
+    """
+    loan = loan_of(record, account)
     return mpesa.push(
         phone=phone,
         amount=Decimal(amount),
@@ -147,3 +189,7 @@ class LoanStkPush(StkPush):
 
 class RepaymentStkPush(StkPush):
     stk_push = stk_action(InstalmentPushDialog)
+
+
+class CustomerStkPush(StkPush):
+    stk_push = stk_action(CustomerPushDialog)
