@@ -93,7 +93,7 @@ def loan(db):
 
 
 @pytest.fixture
-def as_staff(client):
+def as_staff(client, db):
     """Log a member of staff in and return the client."""
 
     def log_in(person):
