@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django_q.conf import Conf
+from playwright.sync_api import sync_playwright
 
 from lms.mpesa.simulator import Simulator
 from tests import factories
@@ -35,8 +36,6 @@ def browser():
         if os.environ.get("REQUIRE_BROWSER"):
             pytest.fail(f"There is no browser at {CHROMIUM}.")
         pytest.skip(f"There is no browser at {CHROMIUM}: apt-get install chromium.")
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         yield running

@@ -13,9 +13,10 @@ from tests.books import balances
 
 DAY = date(2026, 1, 15)
 D = Decimal
+TWO_HUNDRED = D("200.00")
 
 
-def an_entry(reference="event:1", *, by, amount=D("200.00")):
+def an_entry(*, by, reference="event:1", amount=TWO_HUNDRED):
     return post(
         kind="test",
         reference=reference,

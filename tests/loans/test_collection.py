@@ -9,7 +9,7 @@ from lms.ledger import chart
 from lms.loans.models import Allocation, Loan
 from lms.loans.operations import collection
 from lms.payments.models import Payment
-from lms.payments.operations import AlreadyPosted
+from lms.payments.operations import AlreadyPosted, receive
 from tests import factories
 from tests.books import balances, prove
 
@@ -219,8 +219,6 @@ def test_a_payment_taken_back_waits_for_a_person_and_can_be_placed_elsewhere(loa
 
 
 def test_a_sweep_settles_what_a_crash_left_between_receiving_and_placing(loan, mutua):
-    from lms.payments.operations import receive
-
     receive(
         method="cash",
         amount=D(100),
