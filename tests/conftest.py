@@ -14,6 +14,13 @@ from tests import factories
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Let tests that start processes or a browser share one xdist worker, away from the rest."""
+    for item in items:
+        if item.get_closest_marker("processes") or "browser" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_a_test(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "files"
