@@ -48,6 +48,8 @@ def add_months(anchor: date, months: int) -> date:
     Always counted from the anchor, so 31 Jan gives 28 Feb and then 31 Mar.
     """
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    if anchor.day <= 28:  # Every month has it; schedules ask this for each of their rows.
+        return date(year, month + 1, anchor.day)
     return date(year, month + 1, min(anchor.day, monthrange(year, month + 1)[1]))
 
 

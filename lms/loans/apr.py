@@ -1,11 +1,15 @@
-"""The true price of a loan: nominal APR and effective EIR from its cash flows."""
+"""The true price of a loan: nominal APR and effective EIR from its cash flows.
 
-from collections.abc import Callable, Sequence
+Both equations are solved by Newton's steps from a rate of zero. What the flows are worth falls
+ever more slowly as the rate grows, so each step stops short of the answer and none passes it:
+there is nothing to bracket, and no rate is too high to find.
+"""
+
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-ENOUGH = Decimal("1e-16")
-HIGHEST = Decimal(10) ** 9
+ENOUGH = Decimal("1e-18")
 
 
 class Flow(NamedTuple):
@@ -23,45 +27,48 @@ def irr(received: Decimal, flows: Sequence[Flow]) -> Decimal:
     Source: 12 CFR 1026, Appendix J (b)(8). Raises ValueError when the customer pays back less
     than was received, for then there is no rate.
     """
-    if received <= 0 or sum(flow.amount for flow in flows) < received:
-        raise ValueError("The flows do not pay back what was received.")
-
-    def worth(rate: Decimal) -> Decimal:
+    _must_pay_back(received, [flow.amount for flow in flows])
+    rate = Decimal(0)
+    while True:
         growth = 1 + rate
-        return sum(
-            flow.amount / ((1 + flow.fraction * rate) * growth**flow.periods) for flow in flows
-        )
-
-    return _root(lambda rate: worth(rate) - received)
+        worth, slope = Decimal(0), Decimal(0)
+        for amount, periods, fraction in flows:
+            simple = 1 + fraction * rate
+            part = amount / (simple * growth**periods)
+            worth += part
+            slope += part * (fraction / simple + periods / growth)
+        step = (worth - received) / slope
+        rate += step
+        if step <= ENOUGH * growth:
+            return rate
 
 
 def effective(received: Decimal, flows: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
     """Return the yearly rate X with Σ amount·(1+X)^−years = received.
 
-    `flows` are pairs of KES and years. Source: Directive 2008/48/EC, Annex I.
+    `flows` are pairs of KES and years, more than none. Source: Directive 2008/48/EC, Annex I.
+    Raises ValueError when the customer pays back less than was received.
     """
-    if received <= 0 or sum(amount for amount, _ in flows) < received:
+    _must_pay_back(received, [amount for amount, _ in flows])
+    # On the logarithms of growth and worth the curve is almost straight, so few steps are needed.
+    log_growth = Decimal(0)
+    while True:
+        worth, slope = Decimal(0), Decimal(0)
+        for amount, years in flows:
+            part = amount * (-years * log_growth).exp()
+            worth += part
+            slope += part * years
+        step = (worth / received).ln() * worth / slope
+        log_growth += step
+        if step <= ENOUGH * (1 + log_growth):
+            return log_growth.exp() - 1
+
+
+def compounded(rate: Decimal, periods_a_year: Decimal) -> Decimal:
+    """Return the yearly rate that a rate a period comes to when it is compounded."""
+    return (1 + rate) ** periods_a_year - 1
+
+
+def _must_pay_back(received: Decimal, amounts: Sequence[Decimal]) -> None:
+    if received <= 0 or sum(amounts) < received:
         raise ValueError("The flows do not pay back what was received.")
-    return _root(lambda rate: sum(a / (1 + rate) ** t for a, t in flows) - received)
-
-
-def _root(excess: Callable[[Decimal], Decimal]) -> Decimal:
-    """Return where a falling function crosses zero: secant steps kept inside a bracket."""
-    low, high = Decimal(0), Decimal(1)
-    at_low, at_high = excess(low), excess(high)
-    while at_high > 0 and high < HIGHEST:
-        low, at_low, high = high, at_high, high * 4
-        at_high = excess(high)
-    while high - low > ENOUGH * (1 + high):
-        guess = low + (high - low) * at_low / (at_low - at_high) if at_low != at_high else low
-        middle = (low + high) / 2
-        for rate in (guess, middle):
-            if low < rate < high:
-                value = excess(rate)
-                if value > 0:
-                    low, at_low = rate, value
-                else:
-                    high, at_high = rate, value
-        if at_low == 0 or at_high == 0:
-            return low if at_low == 0 else high
-    return (low + high) / 2

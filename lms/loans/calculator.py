@@ -3,11 +3,12 @@
 >>> RepaymentCalculator(Terms(...)).schedule()
 """
 
+from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
 
 from lms import dates, money
+from lms.errors import Refused
 from lms.loans import apr as price
 from lms.loans.interest import PERIODS_A_YEAR
 from lms.loans.schedule import Fee, FeeSum, Row, Terms, fee_sum, schedule
@@ -53,39 +54,91 @@ class RepaymentCalculator:
         before = self.fees_deducted().total + fee_sum(self.terms, "paid_before").total
         return self.total_payable() + before - self.terms.principal
 
-    def _received(self) -> Decimal:
-        return self.net_disbursed() - fee_sum(self.terms, "paid_before").total
-
-    def apr(self) -> Decimal:
+    def apr(self, unit: Decimal = CENT) -> Decimal:
         """Return the nominal annual percentage rate: the period's rate × periods a year (%).
 
-        Source: unit-period method of 12 CFR 1026, Appendix J.
+        Rounded to `unit`. Source: unit-period method of 12 CFR 1026, Appendix J. Raises Refused
+        where the fees leave nothing to pay out, for then there is no rate.
         """
-        flows = [price.Flow(row.total, *self._periods_until(row)) for row in self._rows]
-        rate = price.irr(self._received(), flows)
-        return (rate * 100 * self._periods_a_year).quantize(CENT)
+        return _percent(self._period_rate * self._periods_a_year, unit)
 
-    def eir(self) -> Decimal:
-        """Return the effective annual rate, compounded (%). Source: 2008/48/EC, Annex I."""
-        flows = []
-        for row in self._rows:
-            whole, fraction = self._periods_until(row)
-            flows.append((row.total, (whole + fraction) / self._periods_a_year))
-        return (price.effective(self._received(), flows) * 100).quantize(CENT)
+    def eir(self, unit: Decimal = CENT) -> Decimal:
+        """Return the effective annual rate, compounded (%), rounded to `unit`.
+
+        Source: 2008/48/EC, Annex I: years of 12 equal months, 52 weeks or 365 days. Raises Refused
+        where the fees leave nothing to pay out.
+        """
+        if all(flow.fraction == 0 for flow in self._flows):
+            rate = price.compounded(self._period_rate, self._periods_a_year)
+        else:
+            flows = [(row.total, self._years_until(row.due_date)) for row in self._rows]
+            rate = price.effective(self._received, flows)
+        return _percent(rate, unit)
+
+    @cached_property
+    def _received(self) -> Decimal:
+        received = self.net_disbursed() - fee_sum(self.terms, "paid_before").total
+        if received <= 0:
+            raise Refused("The fees leave nothing to pay out.", field="fees")
+        return received
+
+    @cached_property
+    def _period_rate(self) -> Decimal:
+        return price.irr(self._received, self._flows)
 
     @property
+    def _is_one_payment(self) -> bool:
+        return self.terms.method == "single_payment"
+
+    @cached_property
     def _periods_a_year(self) -> Decimal:
+        """The unit-periods a year: of one payment the period is the term, a year at most."""
+        if self._is_one_payment:
+            return max(1 / self._years_until(self._rows[-1].due_date), Decimal(1))
         return Decimal(PERIODS_A_YEAR[self.terms.unit]) / self.terms.repay_every
 
-    def _periods_until(self, row: Row) -> tuple[int, Decimal]:
-        """Return the whole periods and the fraction of one from disbursement to a due date."""
-        terms, whole = self.terms, 0
-        start = terms.disbursed_on
-        while dates.add_period(start, terms.repay_every * (whole + 1), terms.unit) <= row.due_date:
-            whole += 1
-        reached = dates.add_period(start, terms.repay_every * whole, terms.unit)
-        odd = Fraction((row.due_date - reached).days, UNIT_DAYS[terms.unit] * terms.repay_every)
-        return whole, Decimal(odd.numerator) / odd.denominator
+    @cached_property
+    def _flows(self) -> list[price.Flow]:
+        return [price.Flow(row.total, *self._periods_until(row.due_date)) for row in self._rows]
+
+    def _periods_until(self, due: date) -> tuple[int, Decimal]:
+        """Return the whole unit-periods and the fraction of one from disbursement to a day.
+
+        Source: 12 CFR 1026, Appendix J (b)(5): a month has 30 days, and odd days come first.
+        """
+        if self._is_one_payment:
+            years = self._years_until(due)
+            return (1, Decimal(0)) if years <= 1 else (int(years), years % 1)
+        months, days = self._time_until(due)
+        whole, odd = divmod(
+            months * UNIT_DAYS["months"] + days, UNIT_DAYS[self.terms.unit] * self.terms.repay_every
+        )
+        return whole, Decimal(odd) / (UNIT_DAYS[self.terms.unit] * self.terms.repay_every)
+
+    def _years_until(self, due: date) -> Decimal:
+        months, days = self._time_until(due)
+        weeks, days = divmod(days, 7) if self.terms.unit == "weeks" else (0, days)
+        return Decimal(months) / 12 + Decimal(weeks) / 52 + Decimal(days) / 365
+
+    def _time_until(self, due: date) -> tuple[int, int]:
+        """Return the whole months, where the unit is months, and the days beside them.
+
+        Months are measured back from the later day, except that the end of a month is a whole
+        number of months after a later end: 31 January to 28 February is one.
+        """
+        start = self.terms.disbursed_on
+        if self.terms.unit != "months":
+            return 0, (due - start).days
+        months = (due.year - start.year) * 12 + due.month - start.month
+        if dates.add_months(start, months) == due:
+            return months, 0
+        if dates.add_months(due, -months) < start:
+            months -= 1
+        return months, (dates.add_months(due, -months) - start).days
+
+
+def _percent(rate: Decimal, unit: Decimal) -> Decimal:
+    return (rate * 100).quantize(unit, money.HALF_UP)
 
 
 __all__ = ["Fee", "FeeSum", "RepaymentCalculator", "Row", "Terms"]

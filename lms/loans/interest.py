@@ -1,10 +1,26 @@
-"""Rates and day counts: what one period of a loan costs, as an exact fraction of the balance."""
+"""Rates and day counts: which part of a year a period is, as an exact fraction of two integers."""
 
 from datetime import date
-from fractions import Fraction
+from typing import NamedTuple
 
 PERIODS_A_YEAR = {"days": 365, "weeks": 52, "months": 12}
-DAY_COUNTS = ("periodic", "30/360", "actual/365", "actual/360", "actual/actual")
+
+# What the parts of a year are counted in, for each day count. Dividing by one number for a whole
+# schedule keeps its arithmetic in integers.
+PARTS_A_YEAR = {
+    "actual/365": 365,
+    "actual/360": 360,
+    "30/360": 360,
+    "actual/actual": 365 * 366,
+}
+DAY_COUNTS = ("periodic", *PARTS_A_YEAR)
+
+
+class YearPart(NamedTuple):
+    """A part of a year: `parts` of the `whole` that make one year."""
+
+    parts: int
+    whole: int
 
 
 def days_30_360(start: date, end: date) -> int:
@@ -18,36 +34,37 @@ def days_30_360(start: date, end: date) -> int:
     return 360 * (end.year - start.year) + 30 * (end.month - start.month) + last - first
 
 
-def year_fraction(start: date, end: date, day_count: str) -> Fraction:
+def year_part(start: date, end: date, day_count: str) -> YearPart:
     """Return the part of a year from start (included) to end (excluded).
 
     Source: actual/actual is ISDA: days in a leap year over 366, the others over 365.
     Raises ValueError for a day count that needs no dates, or an unknown one.
     """
-    if day_count == "actual/365":
-        return Fraction((end - start).days, 365)
-    if day_count == "actual/360":
-        return Fraction((end - start).days, 360)
+    if day_count not in PARTS_A_YEAR:
+        raise ValueError(f"{day_count!r} is not a day count over dates.")
     if day_count == "30/360":
-        return Fraction(days_30_360(start, end), 360)
-    if day_count == "actual/actual":
-        return _actual_actual(start, end)
-    raise ValueError(f"{day_count!r} is not a day count over dates.")
+        parts = days_30_360(start, end)
+    elif day_count == "actual/actual":
+        parts = _actual_actual(start, end)
+    else:
+        parts = (end - start).days
+    return YearPart(parts, PARTS_A_YEAR[day_count])
 
 
-def _actual_actual(start: date, end: date) -> Fraction:
-    total = Fraction(0)
+def _actual_actual(start: date, end: date) -> int:
+    """Return the days in parts of 365 × 366 a year: a day of a leap year weighs 365, else 366."""
+    parts = 0
     while start < end:
         until = min(end, date(start.year + 1, 1, 1))
-        total += Fraction((until - start).days, 366 if _is_leap(start.year) else 365)
+        parts += (until - start).days * (365 if _is_leap(start.year) else 366)
         start = until
-    return total
+    return parts
 
 
 def _is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
-def regular_period(every: int, unit: str) -> Fraction:
+def regular_period(every: int, unit: str) -> YearPart:
     """Return one repayment period as part of a year of 12 months, 52 weeks or 365 days."""
-    return Fraction(every, PERIODS_A_YEAR[unit])
+    return YearPart(every, PERIODS_A_YEAR[unit])

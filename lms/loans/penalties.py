@@ -14,12 +14,16 @@ WORDS = {
     "principal_and_interest": "of overdue principal and interest",
     "outstanding_principal": "of the outstanding principal",
 }
+CAPS = {"percent_of_base": "of that", "percent_of_principal": "of the loan"}
 OFTEN = {"once": "once", "daily": "a day", "weekly": "a week", "monthly": "a month"}
 
 
 @dataclass(frozen=True, slots=True)
 class PenaltyRule:
-    """The late charge of a product: base, value (KES when fixed, else percent), rhythm, cap."""
+    """The late charge of a product: base, value (KES when fixed, else percent), rhythm, cap.
+
+    Raises ValueError for a word that is none of the known ones, and for less than nothing.
+    """
 
     base: str = "none"
     value: Decimal = ZERO
@@ -29,18 +33,39 @@ class PenaltyRule:
     cap_kind: str = "none"
     cap_value: Decimal = ZERO
 
+    def __post_init__(self) -> None:
+        known = (
+            (self.base, ("none", "fixed", *WORDS)),
+            (self.frequency, OFTEN),
+            (self.start, ("after_grace", "due_date")),
+            (self.cap_kind, ("none", "amount", *CAPS)),
+        )
+        for word, words in known:
+            if word not in words:
+                raise ValueError(f"{word!r} is not one of {tuple(words)}.")
+        if min(self.value, self.grace_days, self.cap_value) < 0:
+            raise ValueError("A penalty, its grace and its cap are 0 or more.")
+
 
 def describe(rule: PenaltyRule) -> str:
     """Return the rule in words: 5% of the overdue instalment once, after 3 days."""
     if rule.base == "none":
         return "No penalty"
     what = (
-        f"KES {rule.value:,.2f}"
+        money.kes(rule.value)
         if rule.base == "fixed"
         else f"{rule.value.normalize():f}% {WORDS[rule.base]}"
     )
     grace = f", after {rule.grace_days} days" if rule.grace_days else ""
-    return f"{what} {OFTEN[rule.frequency]}{grace}"
+    return f"{what} {OFTEN[rule.frequency]}{grace}{_cap_in_words(rule)}"
+
+
+def _cap_in_words(rule: PenaltyRule) -> str:
+    if rule.cap_kind == "none":
+        return ""
+    if rule.cap_kind == "amount":
+        return f", at most {money.kes(rule.cap_value)}"
+    return f", at most {rule.cap_value.normalize():f}% {CAPS[rule.cap_kind]}"
 
 
 def owed(
@@ -79,10 +104,20 @@ def owed(
     else:
         times = Decimal(days) / DAYS[rule.frequency]
     charge = each * times
-    if rule.cap_kind == "amount":
-        charge = min(charge, rule.cap_value)
-    elif rule.cap_kind == "percent_of_base":
+    if rule.cap_kind == "percent_of_base":
         charge = min(charge, base * rule.cap_value / 100)
-    elif rule.cap_kind == "percent_of_principal":
-        charge = min(charge, loan_principal * rule.cap_value / 100)
+    elif (ceiling := most(rule, loan_principal=loan_principal)) is not None:
+        charge = min(charge, ceiling)
     return money.money(charge)
+
+
+def most(rule: PenaltyRule, *, loan_principal: Decimal) -> Decimal | None:
+    """Return the most (KES) that all charges on one instalment may come to; None without a cap.
+
+    A cap in percent of the base moves with the base, so it sets no such sum.
+    """
+    if rule.cap_kind == "amount":
+        return rule.cap_value
+    if rule.cap_kind == "percent_of_principal":
+        return loan_principal * rule.cap_value / 100
+    return None

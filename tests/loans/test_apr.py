@@ -1,14 +1,22 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lms.loans.apr import Flow, effective, irr
+from lms.loans.apr import Flow, compounded, effective, irr
 
 D = Decimal
 
 
-def monthly(amount, count, *, first=1, fraction=D(0)):
-    return [Flow(D(amount), first + k, fraction) for k in range(count)]
+def monthly(amount, count, *, first=1, fraction=0):
+    return [Flow(D(amount), first + k, D(fraction)) for k in range(count)]
+
+
+def by_month(amount, count, *, last="0"):
+    """Return equal payments at the end of each month, in years, with more at the last."""
+    flows = [(D(amount), D(month) / 12) for month in range(1, count + 1)]
+    return [*flows, (D(last), D(count) / 12)]
 
 
 # Published examples: 12 CFR 1026, Appendix J (c).
@@ -51,8 +59,18 @@ EUROPE = {
     "98/7/EC: a year and a half": (D(950), [(D(1200), D("1.5"))], "16.85"),
     "2015 example 1": (
         D(196_000),
-        [(D("1432.86"), D(k) / 12) for k in range(1, 241)],
+        by_month("1432.86", 240),
         "6.434412",
+    ),
+    "2015 example 7, a balloon in month 180": (
+        D(196_000),
+        by_month("1199.10", 180, last="142097.69"),
+        "6.409523",
+    ),
+    "2015 example 8a, interest only": (
+        D(196_000),
+        by_month("1166.67", 240, last="200000"),
+        "7.430479",
     ),
 }
 
@@ -70,6 +88,53 @@ def test_rates_of_mobile_loans_are_not_capped():
     rate = effective(D(10_000), [(D(11_000), D(7) / 365)]) * 100
 
     assert rate.quantize(D("0.01")) == D("14299.02")
+
+
+# Worked by hand: net disbursed, instalments, rate a month.
+FLAT = {
+    "50,000 at 3% a month flat": (D(50_000), "4.9442"),
+    "the same with a fee of 2.5% and excise": (D(48_500), "5.9038"),
+}
+
+
+@pytest.mark.parametrize("case", FLAT)
+def test_a_flat_rate_hides_its_rate_a_month(case):
+    received, expected = FLAT[case]
+
+    rate = irr(received, [*monthly("9833", 5), Flow(D(9835), 6)])
+
+    assert (rate * 100).quantize(D("0.0001")) == D(expected)
+
+
+def test_both_equations_agree_on_whole_periods():
+    rate = irr(D(196_000), monthly("1432.86", 240))
+
+    yearly = effective(D(196_000), by_month("1432.86", 240))
+    assert abs(compounded(rate, D(12)) - yearly) < D("1e-18")
+
+
+def test_a_thousandfold_repayment_still_has_its_rate():
+    assert irr(D(1), [Flow(D(1000), 1)]).quantize(D("0.000001")) == 999
+    assert effective(D(1), [(D(1000), D(1))]).quantize(D("0.000001")) == 999
+
+
+@given(
+    st.lists(
+        st.tuples(st.decimals(1, 9999, places=2), st.integers(1, 400), st.integers(0, 29)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.decimals("0.3", 1, places=2),
+)
+def test_at_its_rate_every_loan_is_worth_what_was_received(paid, part):
+    flows = [Flow(amount, periods, D(days) / 30) for amount, periods, days in paid]
+    received = part * sum(flow.amount for flow in flows)
+
+    rate = irr(received, flows)
+
+    worth = sum(a / ((1 + f * rate) * (1 + rate) ** n) for a, n, f in flows)
+    assert rate >= 0
+    assert abs(worth - received) < D("0.0001")
 
 
 def test_a_loan_that_costs_nothing_has_rate_zero():

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
+from lms.errors import Refused
 from lms.loans.calculator import Fee, RepaymentCalculator
 from tests.loans.terms import terms
 
@@ -51,6 +53,18 @@ PRICES = {
         "521.43",
         "14299.02",
     ),
+    "15% for 30 days, as two periods paid at once": (
+        {**MOBILE, "repay_every": 15, "number_of_repayments": 2, "annual_rate": D("182.5")},
+        "182.50",
+        "447.63",
+    ),
+    "24% every two weeks": (
+        {"unit": "weeks", "repay_every": 2, "number_of_repayments": 6},
+        "24.00",
+        "26.99",
+    ),
+    "interest only": ({"method": "interest_only"}, "24.00", "26.82"),
+    "a loan without interest": ({"annual_rate": D(0)}, "0.00", "0.00"),
     "8% for 30 days and 3% deducted": (
         {**MOBILE, "repay_every": 30, "annual_rate": D(8) * 365 / 30, "fees": (FEE,)},
         "146.40",
@@ -77,6 +91,63 @@ def test_a_fee_deducted_lowers_what_the_customer_receives_and_raises_the_cost():
     assert calculator.total_payable() == D("10800.00")
     assert calculator.total_cost_of_credit() == D("1160.00")
     assert calculator.fees_deducted() == (D("300.00"), D("60.00"))
+
+
+def test_a_single_payment_after_more_than_a_year_compounds_by_the_year():
+    fields = {**MOBILE, "unit": "months", "number_of_repayments": 24, "repay_every": 1}
+
+    calculator = RepaymentCalculator(terms(**fields, annual_rate=D("22")))
+
+    # 10,000 becomes 14,400 in two years: 1.2 × 1.2.
+    assert (calculator.apr(), calculator.eir()) == (D("20.00"), D("20.00"))
+
+
+def test_odd_days_before_the_first_instalment_are_counted_back_from_it():
+    calculator = RepaymentCalculator(terms(number_of_repayments=1, first_due=date(2026, 3, 1)))
+
+    # From 15 January to 1 March is 1 month back to 1 February, and 17 days of 30.
+    # 102,958.90 / 100,000 = (1 + i) × (1 + 17/30 i).
+    assert calculator.total_payable() == D("102958.90")
+    assert calculator.apr(D("0.0001")) == D("22.5112")
+
+
+def test_a_price_can_be_asked_to_more_digits():
+    calculator = RepaymentCalculator(terms(**FLAT))
+
+    assert (calculator.apr(), calculator.apr(D("0.0001"))) == (D("59.33"), D("59.3301"))
+
+
+WHEN_TAKEN = {
+    "deducted": ("9640.00", "10800.00", "1160.00"),
+    "paid_before": ("10000.00", "10800.00", "1160.00"),
+    "added_to_principal": ("10000.00", "11188.80", "1188.80"),
+    "first_instalment": ("10000.00", "11160.00", "1160.00"),
+    "spread": ("10000.00", "11160.00", "1160.00"),
+}
+
+
+@pytest.mark.parametrize("when", WHEN_TAKEN)
+def test_the_time_of_a_fee_changes_who_holds_the_money_and_what_it_costs(when):
+    fee = Fee("Processing", "percent", D(3), when, D(20))
+
+    calculator = RepaymentCalculator(
+        terms(**MOBILE, repay_every=30, annual_rate=D(8) * 365 / 30, fees=(fee,))
+    )
+
+    net, payable, cost = WHEN_TAKEN[when]
+    assert calculator.net_disbursed() == D(net)
+    assert calculator.total_payable() == D(payable)
+    assert calculator.total_cost_of_credit() == D(cost)
+
+
+def test_fees_that_leave_nothing_have_no_price():
+    eaten = Fee("Everything", "percent", D(100), "deducted")
+    calculator = RepaymentCalculator(terms(fees=(eaten,)))
+
+    with pytest.raises(Refused, match="leave nothing to pay out") as refusal:
+        calculator.apr()
+
+    assert refusal.value.field == "fees"
 
 
 def test_an_auditor_can_use_it_from_a_python_prompt_without_django_settings():

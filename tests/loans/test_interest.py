@@ -4,7 +4,7 @@ from decimal import Decimal
 import pytest
 
 from lms import money
-from lms.loans.interest import year_fraction
+from lms.loans.interest import year_part
 
 # Interest on 100,000 at 18% for three periods, worked by hand for each day count.
 PERIODS = {
@@ -23,12 +23,12 @@ DAY_COUNTS = ("30/360", "actual/365", "actual/360", "actual/actual")
 @pytest.mark.parametrize("period", PERIODS)
 @pytest.mark.parametrize("column", range(4))
 def test_each_day_count_gives_its_worked_interest(period, column):
-    part = year_fraction(*PERIODS[period], DAY_COUNTS[column])
+    part = year_part(*PERIODS[period], DAY_COUNTS[column])
 
-    interest = Decimal(18_000) * part.numerator / part.denominator
+    interest = Decimal(18_000) * part.parts / part.whole
     assert money.money(interest) == Decimal(WORKED[period][column])
 
 
-def test_a_day_count_without_dates_has_no_year_fraction():
+def test_a_day_count_without_dates_has_no_year_part():
     with pytest.raises(ValueError, match="periodic"):
-        year_fraction(date(2026, 1, 1), date(2026, 2, 1), "periodic")
+        year_part(date(2026, 1, 1), date(2026, 2, 1), "periodic")

@@ -9,13 +9,13 @@ D = Decimal
 DUE = date(2026, 3, 1)
 
 
-def charge(on=date(2026, 3, 20), *, principal=D(8000), interest=D(1456), **rule):
+def charge(on=date(2026, 3, 20), *, principal="8000", interest="1456", **rule):
     return owed(
         PenaltyRule(**{"grace_days": 3, **rule}),
         due_date=DUE,
         on=on,
-        principal=principal,
-        interest=interest,
+        principal=D(principal),
+        interest=D(interest),
         outstanding_principal=D(40_000),
         loan_principal=D(100_000),
     )
@@ -82,10 +82,45 @@ def test_nothing_is_owed_until_grace_has_passed(day, expected):
 
 
 def test_what_was_paid_bears_no_penalty():
-    assert charge(base="instalment", value=D(5), principal=D(0), interest=D(0)) == 0
+    assert charge(base="instalment", value=D(5), principal="0", interest="0") == 0
 
 
-def test_a_rule_is_told_in_words():
-    rule = PenaltyRule(base="instalment", value=D("5.00"), grace_days=3)
+RULES = [
+    ({"base": "instalment", "value": D("5.00")}, "5% of the overdue instalment once, after 3 days"),
+    (
+        {"base": "fixed", "value": D(100), "cap_kind": "amount", "cap_value": D(750)},
+        "KES 100.00 once, after 3 days, at most KES 750.00",
+    ),
+    (
+        {
+            "base": "principal",
+            "value": D(1),
+            "frequency": "daily",
+            "cap_kind": "percent_of_base",
+            "cap_value": D("10.00"),
+        },
+        "1% of the overdue principal a day, after 3 days, at most 10% of that",
+    ),
+    ({"base": "none"}, "No penalty"),
+]
 
-    assert describe(rule) == "5% of the overdue instalment once, after 3 days"
+
+@pytest.mark.parametrize(("rule", "words"), RULES)
+def test_a_rule_is_told_in_words(rule, words):
+    assert describe(PenaltyRule(grace_days=3, **rule)) == words
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base": "mood"},
+        {"frequency": "hourly"},
+        {"start": "someday"},
+        {"cap_kind": "sky"},
+        {"value": D(-1)},
+        {"grace_days": -1},
+    ],
+)
+def test_a_rule_that_cannot_be_is_an_error(wrong):
+    with pytest.raises(ValueError, match=r"is not one of|0 or more"):
+        PenaltyRule(**wrong)

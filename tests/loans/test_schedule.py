@@ -1,4 +1,4 @@
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 
 from lms.errors import Refused
 from lms.loans.calculator import Fee
-from lms.loans.schedule import METHODS, schedule
+from lms.loans.schedule import FEE_TIMES, METHODS, fee_sum, schedule
 from tests.loans.terms import terms
 
 D = Decimal
+
+FLAT = {
+    "principal": D(50_000),
+    "annual_rate": D(36),
+    "method": "flat",
+    "number_of_repayments": 6,
+}
 
 # Worked examples: terms, first instalment, last instalment, total interest.
 GOLDEN = {
@@ -30,17 +37,7 @@ GOLDEN = {
         "3255.55",
     ),
     "daily": ({"unit": "days", "number_of_repayments": 30}, "3367.00", "3379.54", "1022.54"),
-    "flat, 3% a month": (
-        {
-            "principal": D(50_000),
-            "annual_rate": D(36),
-            "method": "flat",
-            "number_of_repayments": 6,
-        },
-        "9833.00",
-        "9835.00",
-        "9000.00",
-    ),
+    "flat, 3% a month": (FLAT, "9833.00", "9835.00", "9000.00"),
     "equal principal": (
         {
             "principal": D(60_000),
@@ -74,6 +71,36 @@ GOLDEN = {
     "to 5 shillings": ({"instalment_multiple": D(5)}, "9455.00", "9467.88", "13472.88"),
     "to 10 shillings": ({"instalment_multiple": D(10)}, "9460.00", "9405.83", "13465.83"),
     "to 50 shillings": ({"instalment_multiple": D(50)}, "9450.00", "9529.93", "13479.93"),
+    "up to 50 shillings": (
+        {"instalment_multiple": D(50), "rounding_mode": "up"},
+        "9500.00",
+        "8909.32",
+        "13409.32",
+    ),
+    "January by its days": (
+        {
+            "annual_rate": D(18),
+            "method": "interest_only",
+            "disbursed_on": date(2026, 1, 1),
+            "number_of_repayments": 1,
+            "day_count": "actual/365",
+        },
+        "101528.77",
+        "101528.77",
+        "1528.77",
+    ),
+    "single payment over two month ends, in months of 30 days": (
+        {
+            "annual_rate": D(18),
+            "method": "single_payment",
+            "disbursed_on": date(2026, 1, 31),
+            "number_of_repayments": 2,
+            "day_count": "30/360",
+        },
+        "103000.00",
+        "103000.00",
+        "3000.00",
+    ),
 }
 
 
@@ -104,6 +131,31 @@ def test_a_whole_schedule_in_shillings_row_by_row():
         (9089, 367, 9269),
         (9269, 185, 0),
     ]
+
+
+def test_a_flat_loan_row_by_row():
+    rows = schedule(terms(**FLAT))
+
+    assert [(row.principal, row.interest, row.total) for row in rows] == [
+        *[(D("8333.00"), D("1500.00"), D("9833.00"))] * 5,
+        (D("8335.00"), D("1500.00"), D("9835.00")),
+    ]
+    assert sum(row.total for row in rows) == D("59000.00")
+
+
+def test_equal_principal_bears_less_interest_each_time():
+    rows = schedule(
+        terms(principal=D(60_000), method="declining_equal_principal", number_of_repayments=6)
+    )
+
+    assert [row.interest for row in rows] == [1200, 1000, 800, 600, 400, 200]
+    assert {row.principal for row in rows} == {D("10000.00")}
+
+
+def test_interest_only_pays_the_principal_at_the_end():
+    rows = schedule(terms(principal=D(60_000), method="interest_only", number_of_repayments=6))
+
+    assert [row.total for row in rows] == [*[D("1200.00")] * 5, D("61200.00")]
 
 
 GRACE = {
@@ -199,9 +251,108 @@ def test_fees_fall_on_the_first_instalment_or_are_spread_with_their_excise():
     assert [row.fees for row in rows] == [D("633.33"), D("33.33"), D("33.34")]
 
 
+def test_small_fees_and_interest_are_spread_over_many_instalments():
+    # Each share rounds up; twenty-nine of them would be more than the whole.
+    rows = schedule(
+        terms(
+            principal=D(500),
+            annual_rate=D(109),
+            method="flat",
+            number_of_repayments=30,
+            unit="days",
+            interest_multiple=D(1),
+            fees=(Fee("Insurance", "amount", D("0.20"), "spread"),),
+        )
+    )
+
+    assert sum(row.interest for row in rows) == D("45.00")
+    assert {row.interest for row in rows} == {D("1.00"), D("2.00")}
+    assert sum(row.fees for row in rows) == D("0.20")
+
+
+def test_a_fixed_instalment_is_paid_until_the_last_takes_the_rest():
+    rows = schedule(terms(fixed_instalment=D(9000)))
+
+    assert {row.total for row in rows[:-1]} == {D("9000.00")}
+    assert sum(row.principal for row in rows) == D(100_000)
+    assert rows[-1].total > D(9000)
+
+
+@pytest.mark.parametrize(
+    ("instalment", "sentence"),
+    [(D(1900), "does not cover the interest"), (D(20_000), "before the last repayment")],
+)
+def test_a_fixed_instalment_that_does_not_fit_is_refused(instalment, sentence):
+    with pytest.raises(Refused, match=sentence) as refusal:
+        schedule(terms(fixed_instalment=instalment))
+
+    assert refusal.value.field == "fixed_instalment"
+
+
+@pytest.mark.parametrize("rule", ["next", "previous"])
+def test_due_dates_that_would_meet_are_refused(rule):
+    with pytest.raises(Refused, match="push two instalments onto one day") as refusal:
+        schedule(terms(unit="days", holiday_rule=rule, disbursed_on=date(2026, 11, 21)))
+
+    assert refusal.value.field == "holiday_rule"
+
+
+def test_a_single_payment_is_moved_by_its_own_day_only():
+    # Sundays within the term are nobody's due dates.
+    rows = schedule(
+        terms(method="single_payment", unit="days", number_of_repayments=30, holiday_rule="next")
+    )
+
+    assert [(row.due_date, row.days) for row in rows] == [(date(2026, 2, 14), 30)]
+
+
+def test_a_loan_beyond_the_calendar_is_refused():
+    with pytest.raises(Refused, match="after the year 9999") as refusal:
+        schedule(terms(repay_every=1000, number_of_repayments=1000))
+
+    assert refusal.value.field == "number_of_repayments"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "share"},
+        {"when": "someday"},
+        {"value": D(-1)},
+        {"value": 2.5},
+        {"value": D("NaN")},
+        {"excise_rate": D(101)},
+    ],
+)
+def test_a_fee_that_cannot_be_is_refused(wrong):
+    with pytest.raises(Refused) as refusal:
+        Fee(**{"name": "Fee", "kind": "amount", "value": D(500), "when": "spread", **wrong})
+
+    assert refusal.value.field == "fees"
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
+        ({"principal": D("NaN")}, "principal"),
+        ({"principal": D("1e30")}, "principal"),
+        ({"annual_rate": D("Infinity")}, "annual_rate"),
+        ({"annual_rate": 24.0}, "annual_rate"),
+        ({"number_of_repayments": D(12)}, "number_of_repayments"),
+        ({"number_of_repayments": 1001}, "number_of_repayments"),
+        ({"interest_free": -1}, "interest_free"),
+        ({"instalment_multiple": D("0.015")}, "instalment_multiple"),
+        ({"fixed_instalment": D(0)}, "fixed_instalment"),
+        (
+            {"fixed_instalment": D(9000), "method": "declining_equal_principal"},
+            "fixed_instalment",
+        ),
+        ({"rounding_mode": "down"}, "rounding_mode"),
+        ({"holiday_rule": "skip"}, "holiday_rule"),
+        ({"grace_interest": "lost"}, "grace_interest"),
+        ({"disbursed_on": "2026-01-15"}, "disbursed_on"),
+        ({"first_due": datetime(2026, 2, 15, tzinfo=UTC)}, "first_due"),
+        ({"fees": ("500",)}, "fees"),
         ({"principal": D(0)}, "principal"),
         ({"principal": 1e5}, "principal"),
         ({"principal": D("0.001")}, "principal"),
@@ -246,15 +397,27 @@ any_terms = st.fixed_dictionaries(
         "principal_grace": st.integers(0, 3),
         "interest_grace": st.integers(0, 3),
         "interest_free": st.integers(0, 3),
-        "grace_interest": st.sampled_from(["billed", "accrued", "free"]),
+        "grace_interest": st.sampled_from(["billed", "accrued", "free", "capitalised"]),
         "instalment_multiple": st.sampled_from([D("0.01"), D(1), D(5), D(10), D(50)]),
         "interest_multiple": st.sampled_from([D("0.01"), D(1)]),
         "rounding_mode": st.sampled_from(["half_up", "up"]),
+        "holiday_rule": st.sampled_from(["keep", "next", "previous"]),
+        "fees": st.lists(
+            st.builds(
+                Fee,
+                name=st.just("Fee"),
+                kind=st.sampled_from(["amount", "percent"]),
+                value=st.decimals(0, 50, places=2),
+                when=st.sampled_from(FEE_TIMES),
+                excise_rate=st.sampled_from([D(0), D(20)]),
+            ),
+            max_size=2,
+        ).map(tuple),
     }
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(any_terms, st.integers(1, 70) | st.none())
 @example({"principal": D(1000), "annual_rate": D(0), "method": "flat"}, None)
 def test_every_schedule_pays_the_principal_exactly_and_never_goes_negative(fields, first):
@@ -264,13 +427,47 @@ def test_every_schedule_pays_the_principal_exactly_and_never_goes_negative(field
         wanted = terms(**fields)
         rows = schedule(wanted)
     except Refused as refusal:
-        assert refusal.field  # noqa: PT017  impossible terms name their field
-        assume(False)  # noqa: FBT003
+        assert refusal.field in REFUSABLE  # noqa: PT017  impossible terms name their field
+        assume(False)
 
-    assert sum(row.principal for row in rows) == wanted.principal
+    owed = wanted.principal + fee_sum(wanted, "added_to_principal").total
+    if wanted.grace_interest == "capitalised":
+        assert sum(row.principal for row in rows) >= owed
+    else:
+        assert sum(row.principal for row in rows) == owed
+    assert rows[0].balance + rows[0].principal == sum(row.principal for row in rows)
     assert rows[-1].balance == 0
-    assert all(min(row.principal, row.interest, row.fees) >= 0 for row in rows)
-    assert all(row.total == row.principal + row.interest + row.fees for row in rows)
+    assert all(min(row.principal, row.interest, row.fees, row.balance) >= 0 for row in rows)
+    assert all(row.total == row.principal + row.interest + row.fees > 0 for row in rows)
+    billed = fee_sum(wanted, "first_instalment").total + fee_sum(wanted, "spread").total
+    assert sum(row.fees for row in rows) == billed
     assert all(a.due_date < b.due_date for a, b in pairwise(rows))
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+    assert sum(row.days for row in rows) == (rows[-1].due_date - wanted.disbursed_on).days
     assert rows == schedule(wanted)
+
+
+# What random terms may be refused for: grace as long as the loan, coarse rounding, holidays.
+REFUSABLE = {"principal_grace", "interest_grace", "instalment_multiple", "holiday_rule"}
+
+
+@given(
+    st.integers(10_000, 5_000_000).map(D),
+    st.decimals(1, 60, places=2),
+    st.integers(1, 60),
+    st.sampled_from(METHODS),
+)
+def test_ordinary_loans_in_cents_are_never_refused(principal, rate, count, method):
+    rows = schedule(
+        terms(
+            principal=principal,
+            annual_rate=rate,
+            number_of_repayments=count,
+            method=method,
+            instalment_multiple=D("0.01"),
+        )
+    )
+
+    assert len(rows) == (1 if method == "single_payment" else count)
+    if method == "declining_equal_instalments":
+        assert abs(rows[-1].total - rows[0].total) < D("5.00")

@@ -9,12 +9,13 @@ from django.db.models import Max
 from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.loans import penalties
 from lms.loans.models import Loan, Penalty, Repayment
 from lms.loans.operations import rows
 from lms.loans.operations.rows import needs_reason
-from lms.money import SHILLING, ZERO
+from lms.money import CENT, SHILLING, ZERO
 
 
 def add(
@@ -167,8 +168,8 @@ def charge_penalty(repayment: Repayment, *, amount: Decimal, rule: str, by, on: 
         row = Repayment.objects.get(pk=repayment.pk)
         if not row.is_overdue(on=on):
             raise Refused(f"{row} is not overdue on {on:%d %b %Y}.")
-        if amount <= 0:
-            raise Refused("The amount must be more than KES 0.00.", field="amount")
+        if amount <= 0 or amount != amount.quantize(CENT):
+            raise Refused("The amount must be more than KES 0.00, in whole cents.", field="amount")
         if row.penalty_charges.filter(rule=rule, charged_on=on).exists():
             raise Refused(f"{row} was charged for “{rule}” on {on:%d %b %Y} already.")
         charge = _charge(row, loan, amount=amount, rule=rule, by=by, on=on)
@@ -218,10 +219,10 @@ def _charge_loan(pk: int, *, on: date) -> int:
             return 0
         rule = loan.penalty_rule
         words = penalties.describe(rule)
-        outstanding = loan.position.principal
+        taken_over_on = _taken_over_on(loan)
         charged = 0
         for row in loan.repayments.overdue(on=on).prefetch_related("penalty_charges"):
-            amount = _penalty_due(row, loan, rule, outstanding=outstanding, words=words, on=on)
+            amount = _penalty_due(row, loan, rule, taken_over_on=taken_over_on, on=on)
             if amount > 0:
                 _charge(row, loan, amount=amount, rule=words, by=None, on=on)
                 charged += 1
@@ -230,31 +231,45 @@ def _charge_loan(pk: int, *, on: date) -> int:
     return charged
 
 
+def _taken_over_on(loan: Loan) -> date | None:
+    """Return the day a loan came from another system, which had charged its lateness by then."""
+    takeover = JournalEntry.objects.filter(reference=f"takeover:{loan.pk}")
+    return takeover.values_list("date", flat=True).first()
+
+
 def _penalty_due(
     row: Repayment,
     loan: Loan,
     rule: penalties.PenaltyRule,
     *,
-    outstanding: Decimal,
-    words: str,
+    taken_over_on: date | None,
     on: date,
 ) -> Decimal:
-    """Return what the rule adds since it last charged this instalment, in whole shillings."""
+    """Return what the rule adds since it last charged this instalment, in whole shillings.
+
+    Sums are rounded, not the difference, so that missed nights add up to the same charge. A part
+    payment makes what follows smaller, and what was charged before counts towards the cap.
+    """
     charges = [charge for charge in row.penalty_charges.all() if charge.charged_by_id is None]
-    last = max((charge.charged_on for charge in charges), default=None)
-    if last is not None and (last >= on or rule.frequency == "once"):
+    last = max((charge.charged_on for charge in charges), default=taken_over_on)
+    if last is not None and last >= on:
         return ZERO
 
     def owed_by(day: date) -> Decimal:
-        return penalties.owed(
+        owed = penalties.owed(
             rule,
             due_date=row.due_date,
             on=day,
             principal=row.owing_of("principal"),
             interest=row.owing_of("interest"),
-            outstanding_principal=outstanding,
+            outstanding_principal=loan.position.principal,
             loan_principal=loan.principal,
         )
+        return money.money(owed, SHILLING)
 
-    since = owed_by(last) if last else ZERO
-    return money.money(owed_by(on) - since, SHILLING)
+    added = owed_by(on) - (owed_by(last) if last else ZERO)
+    most = penalties.most(rule, loan_principal=loan.principal)
+    if most is not None:
+        charged = sum((charge.amount for charge in charges), ZERO)
+        added = min(added, money.money(most, SHILLING) - charged)
+    return max(added, ZERO)
