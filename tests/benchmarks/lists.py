@@ -2,7 +2,8 @@
 
 On the engine that DATABASE_URL names. Both books stand side by side and take turns. Exits with 1
 when a page takes more than 9 times an empty page of the admin, or over the large book more than
-1.5 times what it takes over the small one.
+1.5 times what it takes over the small one. The goals are for PostgreSQL, where large books live;
+on SQLite the figures are only printed.
 """
 
 import sys
@@ -67,7 +68,8 @@ def main() -> None:
             _compare(who, books, words, misses)
         for book in books:
             book.close()
-    finish(misses)
+    if engine() == "PostgreSQL":
+        finish(misses)
 
 
 def _compare(who: str, books: list, words: dict[str, str], misses: list[str]) -> None:
