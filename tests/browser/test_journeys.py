@@ -32,7 +32,12 @@ def send(box, label: str, *, page, path: str = "") -> None:
     """Send a dialog and wait until the page has gone on."""
     with page.expect_navigation():
         box.get_by_role("button", name=label).click()
-    page.wait_for_load_state("networkidle")
+
+
+def press(page, label: str) -> None:
+    """Press a button that leads to another page, and wait for that page."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=label, exact=True).click()
 
 
 def test_a_customer_is_registered_and_borrows(desk, office):
@@ -47,8 +52,7 @@ def test_a_customer_is_registered_and_borrows(desk, office):
     page.fill("input[name=id_number]", "12345678")
     if page.locator("select[name=branch]").count():
         page.select_option("select[name=branch]", label="Nairobi")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_load_state("networkidle")
+    press(page, "Save")
     customer = Customer.objects.get()
     assert customer.phone == "254712345678"
 
@@ -72,8 +76,7 @@ def test_a_customer_is_registered_and_borrows(desk, office):
     page.fill("input[name=principal]", "100000")
     page.get_by_text("KES 113,470.00").first.wait_for()  # the schedule, before anything is saved
     assert Loan.objects.count() == 0
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_load_state("networkidle")
+    press(page, "Save")
     loan = Loan.objects.get()
 
     page = officer.open(f"/admin/loans/loan/{loan.pk}/change/")
@@ -105,7 +108,7 @@ def test_a_cashier_takes_money_and_prints_the_receipt(desk, office):
 
     payment = Payment.objects.get()
     assert payment.status == Payment.Status.ALLOCATED
-    assert page.get_by_text("Balance of").first.is_visible()
+    page.get_by_text("Balance of").first.wait_for()
     page = cashier.open(f"/admin/payments/payment/{payment.pk}/receipt/")
     assert page.get_by_text(f"Receipt {payment.number}").is_visible()
     books.prove()
@@ -150,11 +153,9 @@ def test_several_instalments_are_waived_at_once(desk, office):
     assert late >= 3
     page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option(label="Waive")
-    page.get_by_role("button", name="Run").click()
-    page.wait_for_load_state("networkidle")
+    press(page, "Run")
     page.locator("[name=reason]").fill("Drought in Kitui")
-    page.get_by_role("button", name="Waive").click()
-    page.wait_for_load_state("networkidle")
+    press(page, "Waive")
 
     assert Waiver.objects.values("repayment").distinct().count() == late
     assert loan.repayments.filter(interest_waived__gt=0).count() == late
@@ -197,11 +198,10 @@ def test_a_schedule_is_brought_in_from_a_spreadsheet(desk, office, tmp_path):
         page.set_input_files("input[type=file]", file)
         page.get_by_role("button", name="Upload and check").click()
         page.wait_for_url("**/change/")
-        page.wait_for_load_state("networkidle")
         return page
 
     page = bring(bad)
-    assert page.get_by_text("LN999").first.is_visible()
+    page.get_by_text("LN999").first.wait_for()
     assert Repayment.objects.count() == 0
     page = bring(good)
     send(dialog(page, "import_all"), "Import", page=page)
@@ -237,5 +237,5 @@ def test_every_list_fits_the_screen_without_an_error_or_a_request_outside(
     )
 
     for path in PAGES:
-        person.open(path).wait_for_load_state("networkidle")
+        person.open(path)
         assert person.overflow() <= 0, path
