@@ -80,7 +80,8 @@ def receive(
     """Record money that arrived and book it as unallocated, in a transaction of its own.
 
     A repeated `request_key` (a form sent twice) returns the payment made the first time.
-    Raises AlreadyPosted when the reference was posted before, Refused for impossible input.
+    Raises AlreadyPosted when the reference was posted before, Refused for impossible input and
+    for a form sent again with other answers.
     """
     reference = normal_reference(reference)
     _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)
@@ -117,11 +118,21 @@ def receive(
             del payment.skip_history_when_saving
     except IntegrityError:
         if request_key and (again := Payment.objects.filter(request_key=request_key).first()):
-            return again
+            return _same(again, payment)
         if reference and (posted := Payment.objects.filter(reference=reference).first()):
             raise AlreadyPosted(posted) from None
         raise
     return payment
+
+
+def _same(again: Payment, wanted: Payment) -> Payment:
+    """Return the payment that a form made. Raises Refused when it now says something else."""
+    for name in ("method", "amount", "reference", "value_date", "account"):
+        if getattr(again, name) != getattr(wanted, name):
+            raise Refused(
+                f"This form was sent before, as {again}. Open it anew for another payment."
+            )
+    return again
 
 
 def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:

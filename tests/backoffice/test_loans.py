@@ -9,6 +9,7 @@ import pytest
 from lms import dates
 from lms.loans.models import Guarantor, Loan, LoanFee, LoanProduct, Position, Repayment
 from lms.loans.operations import lifecycle, relief
+from lms.notifications.models import Message
 from lms.payments.models import Payment, Payout
 from tests import books, factories
 from tests.backoffice.pages import (
@@ -323,7 +324,19 @@ def test_a_payment_is_prefilled_with_what_is_due_and_taken_once(as_staff, mutua,
     assert went_through(first)
     assert went_through(second)
     assert Payment.objects.get().allocated == 9456
+    assert [message.occasion for message in Message.objects.all()] == ["payment_received"]
     books.prove()
+
+
+def test_a_form_changed_and_sent_again_is_no_second_payment_and_says_so(as_staff, mutua, loan):
+    client = as_staff(mutua)
+    answers = {"method": "cash", "value_date": "2026-03-20", "request_key": "one"}
+    answer(client, MODEL, "take_payment", loan.pk, amount="9456", **answers)
+
+    second = answer(client, MODEL, "take_payment", loan.pk, amount="500", **answers)
+
+    payment = Payment.objects.get()
+    assert f"This form was sent before, as {payment.number} · KES 9,456.00." in tell(second)
 
 
 def test_a_used_reference_is_refused_beside_its_field(as_staff, mutua, loan):

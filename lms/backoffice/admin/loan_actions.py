@@ -168,7 +168,9 @@ def take_payment(loan: Loan, *, by, on: date, **answers) -> Payment:
             f"{loan.number} is {loan.get_status_display().lower()}: "
             "only a disbursed loan can be paid."
         )
-    return routing.take(account=loan.number, by=by, on=on, **answers)
+    payment = routing.take(account=loan.number, by=by, on=on, **answers)
+    routing.tell(payment, now=dates.now())
+    return payment
 
 
 def _taken(payment: Payment) -> str:
