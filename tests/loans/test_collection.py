@@ -268,3 +268,53 @@ def test_credit_pays_each_due_on_its_day_before_anyone_is_penalised(db):
 
     assert -balances()[chart.CUSTOMER_CREDIT] == D("1632.00")
     prove()
+
+
+def test_a_form_sent_again_with_other_answers_is_no_payment_and_says_so(loan):
+    first = pay(loan, "500", request_key="abc")
+
+    with pytest.raises(Refused, match=f"This form was sent before, as {first.number}"):
+        pay(loan, "700", request_key="abc")
+
+    assert Payment.objects.get().amount == D("500.00")
+    prove()
+
+
+def test_what_credit_pays_is_settled_on_the_day_it_is_used(db):
+    product = factories.product(surplus="credit", number_of_repayments=2)
+    loan = factories.active(D(10_000), product=product)
+    pay(loan, "20000", on=date(2026, 1, 16))
+
+    jobs.use_credit(on="2026-02-15")
+    jobs.use_credit(on="2026-03-15")
+
+    assert [row.paid_on for row in loan.repayments.order_by("number")] == [
+        date(2026, 2, 15),
+        date(2026, 3, 15),
+    ]
+
+
+def test_money_from_an_earlier_day_settles_nothing_before_the_money_that_came_first(db):
+    loan = factories.active(D(10_000), product=factories.product(number_of_repayments=1))
+    pay(loan, "5000", on=date(2026, 2, 20))
+
+    pay(loan, "5200", value_date=date(2026, 2, 10), on=date(2026, 2, 21))
+
+    loan.refresh_from_db()
+    assert (loan.status, loan.closed_on) == ("closed", date(2026, 2, 20))
+    assert loan.repayments.get().paid_on == date(2026, 2, 20)
+
+
+def test_a_closed_loan_takes_money_as_credit_and_opens_again_with_what_it_was_paid(loan, kamau):
+    paid = pay(loan, "200000")
+    used = factories.active(D(10_000), customer=loan.customer, on=FIRST_DUE)
+    jobs.use_credit(on="2026-03-15")
+    assert used.repayments.get(number=1).is_paid
+
+    collection.reverse_payment(paid, reason="Bounced", by=kamau, on=date(2026, 3, 16))
+
+    for touched in (loan, used):
+        touched.refresh_from_db()
+        assert touched.status == "active"
+        assert not touched.repayments.exclude(status="pending").exists()
+    prove()

@@ -3,9 +3,10 @@ from decimal import Decimal
 
 import pytest
 
+from lms import routing
 from lms.errors import Refused
 from lms.loans.models import Penalty, Repayment
-from lms.loans.operations import instalments
+from lms.loans.operations import instalments, lifecycle
 from tests import factories
 from tests.books import prove
 
@@ -139,4 +140,56 @@ def test_daily_penalties_catch_up_missed_days_and_end_in_the_same_state(db):
     instalments.charge_late_penalties(on=date(2026, 2, 20))
 
     assert every_night == other.repayments.get(number=1).penalties == D(100)
+    prove()
+
+
+def test_missed_nights_add_up_to_the_same_shillings_as_every_night(db):
+    # 0.95 a day: rounded night by night it would come to one shilling each.
+    rule = {"penalty_base": "instalment", "penalty_value": D("0.01"), "penalty_frequency": "daily"}
+    loan = late_loan(**rule)
+    for day in range(16, 26):
+        instalments.charge_late_penalties(on=date(2026, 2, day))
+    every_night = loan.repayments.get(number=1).penalties
+
+    other = factories.active(customer=factories.otieno(), product=factories.product(code="LATE"))
+    instalments.charge_late_penalties(on=date(2026, 2, 25))
+
+    assert every_night == other.repayments.get(number=1).penalties == D(9)
+    prove()
+
+
+@pytest.mark.parametrize(
+    ("cap", "most"),
+    [
+        ({"penalty_cap_kind": "amount", "penalty_cap_value": D(500)}, D(500)),
+        ({"penalty_cap_kind": "percent_of_principal", "penalty_cap_value": D("0.6")}, D(600)),
+    ],
+)
+def test_a_cap_holds_for_all_charges_together_when_a_part_payment_changed_the_base(db, cap, most):
+    rule = {"penalty_base": "instalment", "penalty_value": D("0.5"), "penalty_frequency": "daily"}
+    loan = late_loan(**rule, **cap)
+    instalments.charge_late_penalties(on=date(2026, 2, 25))
+    assert loan.repayments.get(number=1).penalties == D(473)
+
+    routing.take(
+        method="cash", amount=D(5473), reference=None, value_date=date(2026, 2, 25),
+        account=loan.number, by=factories.mutua(), on=date(2026, 2, 25),
+    )  # fmt: skip
+    for month in (3, 4, 5, 6):
+        instalments.charge_late_penalties(on=date(2026, month, 14))
+
+    assert loan.repayments.get(number=1).penalties == most
+    prove()
+
+
+def test_lateness_before_a_takeover_was_charged_by_the_old_system(db, kamau):
+    rule = {"penalty_base": "fixed", "penalty_value": D(20), "penalty_frequency": "daily"}
+    loan = factories.draft(product=factories.product(code="LATE", **rule))
+    on = date(2026, 3, 20)
+    lifecycle.take_over(loan, disbursed_on=date(2026, 1, 15), with_schedule=True, by=kamau, on=on)
+
+    assert instalments.charge_late_penalties(on=on) == 0
+    instalments.charge_late_penalties(on=date(2026, 3, 23))
+
+    assert [row.penalties for row in loan.repayments.order_by("number")[:3]] == [D(60), D(60), D(0)]
     prove()

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Max
 
 from lms.errors import Refused
 from lms.ledger import chart
@@ -61,14 +62,27 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
             by=by,
             subject=loan.number,
         )
-        made = _apply(parts, due, payment=payment, entry=entry, by=by)
+        settled = _settled_on(loan, payment.value_date, on=on)
+        made = _apply(parts, due, payment=payment, entry=entry, by=by, on=settled)
         payment.allocated, payment.credited = payment.amount - left, left
         payment.status = Payment.Status.ALLOCATED
         payment.waits_for_staff = False
         payment.customer_id, payment.branch_id = loan.customer_id, loan.branch_id
         _save(payment, by=by, reason=f"Allocated to {loan.number}")
-        rows.refresh(loan, by=by, on=payment.value_date)
+        rows.refresh(loan, by=by, on=settled)
     return made
+
+
+def _settled_on(loan: Loan, value_date: date, *, on: date) -> date:
+    """Return the day that what a payment settles is settled: never before other money it took.
+
+    Only a payment that counts from an earlier day than the one it is placed on can be overtaken.
+    """
+    if value_date >= on:
+        return value_date
+    standing = Allocation.objects.filter(repayment__loan=loan, amount__gt=0, reversed_by=None)
+    last = standing.aggregate(day=Max("payment__value_date"))["day"]
+    return max(value_date, last) if last else value_date
 
 
 def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
@@ -102,7 +116,7 @@ def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
                 by=by,
                 subject=loan.number,
             )
-            _apply(parts, due, payment=payment, entry=entry, by=by)
+            _apply(parts, due, payment=payment, entry=entry, by=by, on=on)
             payment.credited, payment.allocated = left, payment.allocated + spent
             _save(payment, by=by, reason=f"Credit used on {loan.number}")
             used += spent
@@ -232,15 +246,16 @@ def _apply(
     payment: Payment,
     entry: JournalEntry,
     by,
+    on: date,
 ) -> list[Allocation]:
-    """Write an allocation down on its instalments."""
+    """Write an allocation down on its instalments; what it settles is settled on that day."""
     touched = {}
     for part in parts:
         row = touched[part.key] = due[part.key]
         field = f"{part.component}_paid"
         setattr(row, field, getattr(row, field) + part.amount)
     for row in touched.values():
-        row.settle(on=payment.value_date)
+        row.settle(on=on)
     rows.save_repayments(list(touched.values()), by=by, reason=f"Paid by {payment.number}")
     return Allocation.objects.bulk_create(
         Allocation(
