@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import accumulate, compress, count, pairwise
 from math import gcd
 from operator import sub
@@ -35,6 +36,7 @@ UNITS = ("days", "weeks", "months")
 LARGEST = Decimal("999999999999.99")
 NUMBER = (Decimal, int)
 SUNDAY = 6
+FINEST_RATE = 10**12  # the largest denominator of a yearly rate in percent
 
 
 def _within(value: Decimal, least: Decimal | int, most: Decimal | int) -> bool:
@@ -280,7 +282,10 @@ def _rates(terms: Terms, ends: list[date]) -> tuple[list[int], int]:
         parts = [rates.year_part(a, b, terms.day_count).parts for a, b in pairwise(days)]
         whole = rates.PARTS_A_YEAR[terms.day_count]
     parts[:free] = [0] * free
-    percent, of = terms.annual_rate.as_integer_ratio()
+    # No Decimal holds the yearly rate of 10% over 7 months: the nearest fraction of small numbers
+    # restores it, so that a half shilling is still a half when it is rounded.
+    yearly = Fraction(terms.annual_rate).limit_denominator(FINEST_RATE)
+    percent, of = yearly.as_integer_ratio()
     common = gcd(percent, of * 100 * whole)
     return [part * (percent // common) for part in parts], of * 100 * whole // common
 

@@ -207,3 +207,13 @@ def test_an_old_number_that_reads_like_one_of_ours_is_refused(db):
         factories.draft(legacy_number="LN-17")
 
     assert factories.draft(legacy_number="OLD/17").legacy_number == "OLD/17"
+
+
+@pytest.mark.parametrize("method", ["flat", "single_payment"])
+def test_a_rate_for_the_whole_term_costs_exactly_that(db, method):
+    product = factories.product(method=method, rate=D(10), rate_period="term")
+
+    # Half a shilling is rounded up, though no decimal holds 10% over 7 months as a yearly rate.
+    loan = factories.active(D(10_005), product=product, terms={"number_of_repayments": 7})
+
+    assert sum(row.interest for row in loan.repayments.all()) == D("1001.00")
