@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from lms.loans.operations.collection import reverse_payment
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.mpesa.operations import (
     apply,
@@ -158,6 +159,22 @@ def test_a_receipt_booked_with_another_amount_is_set_aside():
     assert callback.status == Callback.Status.REVIEW
     assert callback.note.endswith("is KES 500.00 by mpesa UKL7AB12CD.")
     assert Payment.objects.get().amount == Decimal("500.00")
+
+
+def test_money_under_the_receipt_of_a_reversed_payment_is_shown_to_a_person(kamau):
+    row = pushed()
+    typed = receive(
+        method="mpesa", amount=Decimal(500), reference="UKL7AB12CD", value_date=TODAY, account="",
+        branch=factories.branch(), by=factories.mutua(), on=TODAY,
+    )  # fmt: skip
+    reverse_payment(typed, reason="Mistyped", by=kamau, on=TODAY)
+
+    callback = book(stk())
+
+    assert callback.status == Callback.Status.REVIEW
+    assert callback.note.startswith(f"{typed.number} has this receipt and was reversed")
+    row.refresh_from_db()
+    assert row.payment is None
 
 
 def test_a_crash_between_booking_and_attaching_is_healed_by_running_again():

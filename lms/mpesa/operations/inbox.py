@@ -146,10 +146,13 @@ def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
     if booked != (Payment.Method.MPESA, callback.receipt, callback.amount):
         note = f"{payment.number} is {kes(payment.amount)} by {payment.method} {payment.reference}."
         return _settle(callback, Callback.Status.REVIEW, note, at=at)
+    first = not payment.callbacks.filter(status=Callback.Status.APPLIED).exists()
+    if first and payment.status == Payment.Status.REVERSED:
+        note = f"{payment.number} has this receipt and was reversed: is the money there after all?"
+        return _settle(callback, Callback.Status.REVIEW, note, at=at)
     if row is not None:
         row.payment = payment
         row.note(by=None, reason=f"Booked as {payment.number}", fields=("payment",))
-    first = not payment.callbacks.filter(status=Callback.Status.APPLIED).exists()
     status = Callback.Status.APPLIED if first else Callback.Status.DUPLICATE
     callback.payment = payment
     return _settle(callback, status, f"Booked as {payment.number}.", at=at, fields=("payment",))
