@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "lms.mpesa",
     "lms.loans",
     "lms.imports",
+    "lms.closing",
     "lms.backoffice",
 ]
 MIDDLEWARE = [

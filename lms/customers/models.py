@@ -129,6 +129,7 @@ class Customer(models.Model):
     )
     date_of_birth = models.DateField(null=True, blank=True)
     gender = models.CharField(max_length=6, choices=Gender, blank=True)
+    died_on = models.DateField("died", null=True, editable=False)
     town = models.CharField("town or area", max_length=80, blank=True)
     address = models.CharField(max_length=160, blank=True)
     occupation = models.CharField("occupation or trade", max_length=80, blank=True)

@@ -73,8 +73,10 @@ class Payment(models.Model):
         BANK = "bank", "Bank"
         CHEQUE = "cheque", "Cheque"
         OPENING = "opening", "Paid before takeover"
+        REFINANCE = "refinance", "Paid by a new loan"
+        INSURANCE = "insurance", "Insurance claim"
 
-    method = models.CharField(max_length=8, choices=Method)
+    method = models.CharField(max_length=9, choices=Method)
     reference = models.CharField(
         max_length=40,
         null=True,
@@ -129,6 +131,7 @@ class Payment(models.Model):
         permissions = [
             ("match_payment", "Can match an unallocated payment to a loan"),
             ("reverse_payment", "Can reverse a payment"),
+            ("refund_payment", "Can pay a customer's credit back"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_amount_positive"),
@@ -162,13 +165,16 @@ class Payment(models.Model):
 
 
 class Payout(models.Model):
-    """Money paid out to a customer. For now: the net amount of a disbursed loan."""
+    """Money paid out to a customer: a loan, a further part of one, credit given back."""
 
     class Kind(models.TextChoices):
         DISBURSEMENT = "disbursement", "Disbursement"
+        TRANCHE = "tranche", "Tranche"
+        TOP_UP = "top_up", "Top-up"
+        REFUND = "refund", "Refund of credit"
 
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.DISBURSEMENT)
-    method = models.CharField(max_length=8, choices=Method)
+    method = models.CharField(max_length=9, choices=Method)
     reference = models.CharField(max_length=40, null=True, blank=True, unique=True)
     amount = MoneyField("amount (KES)")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="payouts")
@@ -180,6 +186,7 @@ class Payout(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="payouts_made"
     )
     paid_at = models.DateTimeField("recorded", auto_now_add=True)
+    reversed_on = models.DateField(null=True, blank=True, editable=False)
     history = HistoricalRecords()
 
     objects = PayoutQuerySet.as_manager()

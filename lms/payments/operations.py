@@ -20,6 +20,8 @@ CASH_ACCOUNTS = {
     Payment.Method.BANK: chart.BANK,
     Payment.Method.CHEQUE: chart.CHEQUES,
     Payment.Method.OPENING: chart.OPENING_BALANCES,
+    Payment.Method.REFINANCE: chart.REFINANCE_CLEARING,
+    Payment.Method.INSURANCE: chart.BANK,
 }
 MPESA_RECEIPT = re.compile(r"[A-Z0-9]{8,12}")
 

@@ -1,11 +1,13 @@
 """The people who work here and the branches they work in."""
 
+from datetime import date
+
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import models
 from simple_history.models import HistoricalRecords
 
-from lms import phones
+from lms import dates, phones
 from lms.errors import Refused
 from lms.money import ZERO, MoneyField
 
@@ -34,6 +36,24 @@ class Branch(models.Model):
         if branch is None:
             raise Refused("There is no branch yet: create one first.")
         return branch
+
+
+class Holiday(models.Model):
+    """A day on which the office is closed and nobody is expected to pay. Sundays need no row."""
+
+    day = models.DateField(unique=True)
+    name = models.CharField(max_length=60)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {dates.show(self.day)}"
+
+    @classmethod
+    def days(cls) -> frozenset[date]:
+        return frozenset(cls.objects.values_list("day", flat=True))
 
 
 class Staff(AbstractUser):

@@ -30,6 +30,8 @@ STATE_COLOURS = {
     "completed": "success",
     "waived": "primary",
     "cancelled": "",
+    "rescheduled": "",
+    "written_off": "danger",
 }
 
 

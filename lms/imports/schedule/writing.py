@@ -3,6 +3,7 @@
 Runs inside the caller's transaction, with the loans locked.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -308,7 +309,15 @@ def _write_payments(plans: Iterable[LoanPlan], keys: dict, run: Run) -> None:
     )
     bulk.insert(
         Allocation,
-        ("payment_id", "repayment_id", "component", "amount", "entry_id"),
+        (
+            "payment_id",
+            "repayment_id",
+            "component",
+            "amount",
+            "counts_on",
+            "from_credit",
+            "entry_id",
+        ),
         chain.from_iterable(
             _allocations(plan, payment, entry, keys)
             for (plan, _), payment, entry in zip(paid, payments, entries, strict=True)
@@ -356,12 +365,28 @@ def _allocation_lines(sums: dict[str, Decimal]) -> list[Line]:
 def _allocations(plan: LoanPlan, payment: Payment, entry: JournalEntry, keys: dict) -> Iterable:
     for item in plan.changes:
         for name, amount in (item.pay or {}).items():
-            yield payment.pk, keys[plan.loan.pk, item.number], name, amount, entry.pk
+            row = keys[plan.loan.pk, item.number]
+            yield payment.pk, row, name, amount, payment.value_date, False, entry.pk
 
 
 def _end(loan_ids: list[int], run: Run) -> None:
-    """Rebuild the positions; close the loans on which nothing is owed any more."""
+    """Rebuild the positions; close the loans on which nothing is owed any more.
+
+    What lateness cost before the takeover, the other system charged.
+    """
+    takeovers = JournalEntry.objects.filter(
+        reference__in=[f"takeover:{pk}" for pk in loan_ids]
+    ).values_list("date", "reference")
+    taken: dict[date, list[int]] = defaultdict(list)
+    for day, reference in takeovers:
+        taken[day].append(int(reference.removeprefix("takeover:")))
+    for day, pks in taken.items():
+        late = Repayment.objects.overdue(on=day).filter(loan_id__in=pks, penalties_since=None)
+        late.update(penalties_since=day)
     Position.objects.rebuild(loan_ids)
+    Position.objects.filter(loan_id__in=loan_ids).update(
+        schedule_set_on=run.on, last_event_on=run.on
+    )
     clear = Position.objects.filter(
         loan_id__in=loan_ids, principal=ZERO, interest=ZERO, fees=ZERO, penalties=ZERO
     )

@@ -1,20 +1,37 @@
 """The loan as one aggregate: what was offered and agreed, what is due, what became of it."""
 
+from lms.loans.models.changes import DeathClaim, LoanChange, Recovery, Tranche
 from lms.loans.models.collections import Allocation, Position
 from lms.loans.models.loans import Collateral, Guarantor, Loan, LoanFee
+from lms.loans.models.portfolio import (
+    LoanSnapshot,
+    NonPerforming,
+    Provision,
+    ProvisionBand,
+    ProvisionTable,
+)
 from lms.loans.models.products import LoanProduct, ProductFee
 from lms.loans.models.repayments import Penalty, Repayment, Waiver
 
 __all__ = [
     "Allocation",
     "Collateral",
+    "DeathClaim",
     "Guarantor",
     "Loan",
+    "LoanChange",
     "LoanFee",
     "LoanProduct",
+    "LoanSnapshot",
+    "NonPerforming",
     "Penalty",
     "Position",
     "ProductFee",
+    "Provision",
+    "ProvisionBand",
+    "ProvisionTable",
+    "Recovery",
     "Repayment",
+    "Tranche",
     "Waiver",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from django.db import models
-from django.db.models import Min, OuterRef, Q, Subquery
+from django.db.models import F, Min, OuterRef, Q, Subquery
 
 from lms import money
 from lms.errors import Refused
@@ -27,6 +27,12 @@ class Allocation(models.Model):
     repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="allocations")
     component = models.CharField(max_length=9, choices=Component)
     amount = MoneyField("amount (KES)")
+    counts_on = models.DateField(
+        "counts from", help_text="The value date, or the day on which credit was used."
+    )
+    from_credit = models.BooleanField(
+        default=False, help_text="Paid from the customer's credit, for what was due on that day."
+    )
     entry = models.ForeignKey(JournalEntry, models.PROTECT, related_name="allocations")
     reverses = models.OneToOneField(
         "self", models.PROTECT, null=True, blank=True, related_name="reversed_by"
@@ -62,7 +68,7 @@ class PositionQuerySet(models.QuerySet):
         """
         lent = dict(
             Loan.objects.filter(pk__in=loan_ids, disbursed_on__isnull=False).values_list(
-                "pk", "principal"
+                "pk", F("principal") - F("undisbursed") + F("capitalised")
             )
         )
         # Plain sums: an expression of several columns takes Django three times as long to spell.
@@ -74,8 +80,8 @@ class PositionQuerySet(models.QuerySet):
         positions = {
             pk: Position(
                 loan_id=pk,
-                principal=principal,
-                unscheduled=principal,
+                principal=money.money(principal),
+                unscheduled=money.money(principal),
                 **dict.fromkeys(COMPONENTS[1:], ZERO),
             )
             for pk, principal in lent.items()
@@ -109,6 +115,17 @@ class Position(models.Model):
     penalties = MoneyField("penalties (KES)")
     unscheduled = MoneyField("principal on no instalment (KES)")
     overdue_since = models.DateField("oldest unpaid due date", null=True, db_index=True)
+    last_event_on = models.DateField(
+        null=True, help_text="No payment, waiver or penalty counts from a later day than this."
+    )
+    schedule_set_on = models.DateField(
+        null=True, help_text="The schedule was last changed then: replays do not go behind it."
+    )
+    interest_earned = MoneyField(
+        "interest earned by time (KES)", default=ZERO, help_text="On the accrual basis only."
+    )
+    interest_suspended = MoneyField("of it in suspense (KES)", default=ZERO)
+    classification = models.CharField("class", max_length=20, default="Normal", db_index=True)
 
     objects = PositionQuerySet.as_manager()
 
@@ -121,7 +138,7 @@ class Position(models.Model):
 
     def take_in(self, row: dict) -> None:
         """Add the sums of its instalments of one status. Does not save."""
-        stands = row["status"] != Repayment.Status.CANCELLED
+        stands = row["status"] not in Repayment.GONE
         for name in COMPONENTS:
             due, paid, waived = (
                 money.money(row[f"sum_{name}{suffix}"]) for suffix in ("", "_paid", "_waived")

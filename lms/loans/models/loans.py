@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 from lms.customers.models import Customer
@@ -17,10 +17,10 @@ from lms.errors import Refused
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.calculator import Terms as ScheduleTerms
 from lms.loans.models.products import LoanProduct
-from lms.loans.models.terms import FeeTerms, Terms
+from lms.loans.models.terms import FeeTerms, HolidayRule, Terms
 from lms.loans.penalties import PenaltyRule
-from lms.money import CENT, MoneyField, kes
-from lms.staff.models import Branch
+from lms.money import CENT, ZERO, MoneyField, kes
+from lms.staff.models import Branch, Holiday
 
 NUMBER = re.compile(r"LN?[\s\-_/#O0]*(\d{1,12})")  # people type the letter O for a zero
 
@@ -69,13 +69,19 @@ class Loan(Terms):
         CLOSED = "closed", "Closed"
         REJECTED = "rejected", "Rejected"
         WITHDRAWN = "withdrawn", "Withdrawn"
+        WRITTEN_OFF = "written_off", "Written off"
+
+    # Money can come in on these.
+    DISBURSED = (Status.ACTIVE, Status.CLOSED, Status.WRITTEN_OFF)
 
     NEXT = {
         Status.DRAFT: {Status.SUBMITTED, Status.WITHDRAWN, Status.ACTIVE},  # active: taken over
         Status.SUBMITTED: {Status.APPROVED, Status.REJECTED, Status.DRAFT, Status.WITHDRAWN},
         Status.APPROVED: {Status.ACTIVE, Status.REJECTED, Status.WITHDRAWN},
-        Status.ACTIVE: {Status.CLOSED},
+        # approved: its disbursement was undone
+        Status.ACTIVE: {Status.CLOSED, Status.WRITTEN_OFF, Status.APPROVED},
         Status.CLOSED: {Status.ACTIVE},  # a reversed payment opens it again
+        Status.WRITTEN_OFF: {Status.ACTIVE},  # the write-off was undone
     }
 
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="loans")
@@ -86,7 +92,11 @@ class Loan(Terms):
     )
     principal = MoneyField("amount (KES)", validators=[MinValueValidator(CENT)])
     purpose = models.CharField(max_length=120, blank=True)
-    status = models.CharField(max_length=9, choices=Status, default=Status.DRAFT, editable=False)
+    capitalised = MoneyField(
+        "interest and fees turned into principal (KES)", default=ZERO, editable=False
+    )
+    undisbursed = MoneyField("still to be paid out (KES)", default=ZERO, editable=False)
+    status = models.CharField(max_length=11, choices=Status, default=Status.DRAFT, editable=False)
     applied_on = models.DateField("applied")
     first_due = models.DateField(
         "first instalment due",
@@ -109,6 +119,22 @@ class Loan(Terms):
     approved_on = models.DateField("approved", null=True, editable=False)
     disbursed_on = models.DateField("disbursed", null=True, editable=False)
     closed_on = models.DateField("closed", null=True, editable=False)
+    restructured_on = models.DateField("restructured", null=True, editable=False)
+    interest_stops_on = models.DateField(
+        "interest and penalties stop",
+        null=True,
+        editable=False,
+        help_text="The borrower died, or a court said so: nothing is charged after this day.",
+    )
+    refinances = models.OneToOneField(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="refinanced_by",
+        help_text="The loan that this one pays off.",
+    )
     decision = models.CharField(
         "reason of the decision", max_length=200, blank=True, editable=False
     )
@@ -124,12 +150,24 @@ class Loan(Terms):
             ("disburse_loan", "Can disburse a loan"),
             ("close_loan", "Can close a loan"),
             ("collect_loan", "Can ask a customer to pay by STK push"),
+            ("settle_loan", "Can settle a loan early with a rebate, or prepay principal"),
+            ("reschedule_loan", "Can move due dates"),
+            ("restructure_loan", "Can restructure, top up or refinance a loan"),
+            ("write_off_loan", "Can write a loan off"),
+            ("undo_loan", "Can undo a disbursement or the last change of a loan"),
+            ("transfer_loan", "Can move loans between officers and branches"),
+            ("record_death", "Can record a death and its insurance claim"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(principal__gt=0), name="loan_principal_positive"),
             models.CheckConstraint(
-                condition=~Q(status__in=["active", "closed"]) | Q(disbursed_on__isnull=False),
+                condition=~Q(status__in=["active", "closed", "written_off"])
+                | Q(disbursed_on__isnull=False),
                 name="loan_active_is_disbursed",
+            ),
+            models.CheckConstraint(
+                condition=Q(undisbursed__gte=0) & Q(undisbursed__lt=F("principal")),
+                name="loan_undisbursed_is_part",
             ),
         ]
         indexes = [
@@ -144,6 +182,11 @@ class Loan(Terms):
     @property
     def number(self) -> str:
         return f"LN{self.pk:06d}" if self.pk else "LN(new)"
+
+    @property
+    def lent(self) -> Decimal:
+        """All principal there ever was to pay back so far: paid out or capitalised (KES)."""
+        return self.principal - self.undisbursed + self.capitalised
 
     @staticmethod
     def key_of(text: str) -> int | None:
@@ -194,6 +237,8 @@ class Loan(Terms):
             instalment_multiple=Decimal(self.instalment_multiple),
             interest_multiple=Decimal(self.interest_multiple),
             rounding_mode=self.rounding_mode,
+            holiday_rule=self.holiday_rule,
+            holidays=Holiday.days() if self.holiday_rule != HolidayRule.KEEP else frozenset(),
         )
 
     def calculator(self, *, disbursed_on: date, fees=None) -> RepaymentCalculator:

@@ -77,11 +77,22 @@ class Repayment(models.Model):
         COMPLETED = "completed", "Completed"
         WAIVED = "waived", "Waived"
         CANCELLED = "cancelled", "Cancelled"
+        RESCHEDULED = "rescheduled", "Rescheduled"
+        WRITTEN_OFF = "written_off", "Written off"
 
     OPEN = (Status.PENDING, Status.PARTIAL)
+    # What these still show as unpaid is not owed on them.
+    GONE = (Status.CANCELLED, Status.RESCHEDULED)
 
     loan = models.ForeignKey(Loan, models.PROTECT, related_name="repayments")
     number = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+    version = models.PositiveSmallIntegerField(
+        "schedule",
+        default=1,
+        db_default=1,
+        editable=False,
+        help_text="Which schedule of the loan it is of.",
+    )
     due_date = models.DateField()
     principal = MoneyField("principal (KES)", default=ZERO)
     interest = MoneyField("interest (KES)", default=ZERO)
@@ -95,7 +106,13 @@ class Repayment(models.Model):
     interest_waived = MoneyField(default=ZERO, editable=False)
     fees_waived = MoneyField(default=ZERO, editable=False)
     penalties_waived = MoneyField(default=ZERO, editable=False)
-    status = models.CharField(max_length=9, choices=Status, default=Status.PENDING, editable=False)
+    penalties_since = models.DateField(
+        null=True,
+        editable=False,
+        help_text="What is owed of it has stood unchanged since this day, and what its lateness "
+        "cost by then is charged. Empty: since it was due.",
+    )
+    status = models.CharField(max_length=11, choices=Status, default=Status.PENDING, editable=False)
     paid_on = models.DateField("settled", null=True, editable=False)
     history = HistoricalRecords()
 
@@ -148,8 +165,8 @@ class Repayment(models.Model):
         return f"{self.loan.number} instalment {self.number}"
 
     def owing_of(self, component: str) -> Decimal:
-        """Return what is still owed of one component (KES); nothing when cancelled."""
-        if self.status == self.Status.CANCELLED:
+        """Return what is still owed of one component (KES); nothing when it is off the schedule."""
+        if self.status in self.GONE:
             return ZERO
         return (
             getattr(self, component)
@@ -205,9 +222,11 @@ class Repayment(models.Model):
 
     def settle(self, *, on: date) -> None:
         """Let the stored status follow from what is paid and waived. Does not save."""
-        if self.status == self.Status.CANCELLED:
+        if self.status in self.GONE:
             return
         if self.outstanding == 0 and self.amount_due:
+            if self.status == self.Status.WRITTEN_OFF:
+                return
             paid = self.amount_paid > 0 or not self.amount_waived
             self.status = self.Status.COMPLETED if paid else self.Status.WAIVED
             self.paid_on = self.paid_on or on
@@ -245,16 +264,44 @@ class Repayment(models.Model):
         return relief.cancel(self, reason=reason, by=cancelled_by, on=on or dates.today())
 
 
+class WaiverQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        """Every waiver that was not reversed."""
+        return self.filter(reversed_on=None)
+
+
 class Waiver(models.Model):
-    """What was given up of one component of one instalment, why and by whom."""
+    """What was given up of one component of one instalment, why and by whom.
+
+    A write-off is one too, as far as the schedule goes: what is written off leaves the instalment,
+    but its customer still owes it.
+    """
+
+    class Kind(models.TextChoices):
+        RELIEF = "relief", "Waived"
+        REBATE = "rebate", "Rebate for settling early"
+        IN_DUPLUM = "in_duplum", "Suspended by the in duplum rule"
+        TOLERANCE = "tolerance", "Small remainder given up at closing"
+        RESTRUCTURE = "restructure", "Given up in a restructuring"
+        WRITE_OFF = "write_off", "Written off"
 
     repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="waivers")
     component = models.CharField(max_length=9, choices=Component)
     amount = MoneyField("amount (KES)", validators=[MinValueValidator(CENT)])
+    kind = models.CharField(max_length=11, choices=Kind, default=Kind.RELIEF, editable=False)
     reason = models.CharField(max_length=200)
     waived_on = models.DateField("waived")
-    waived_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="waivers")
+    waived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="waivers",
+        help_text="Empty: the nightly close.",
+    )
+    reversed_on = models.DateField(null=True, editable=False)
     history = HistoricalRecords()
+
+    objects = WaiverQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -266,25 +313,50 @@ class Waiver(models.Model):
         return f"{money.kes(self.amount)} of {self.get_component_display().lower()}"
 
 
+class PenaltyQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        """Every charge that was not cancelled."""
+        return self.filter(cancelled_on=None)
+
+    def automatic(self) -> Self:
+        """Standing charges that a rule made, not a person."""
+        return self.standing().filter(charged_by=None)
+
+
 class Penalty(models.Model):
-    """A charge for paying late, with the rule and the business date that made it."""
+    """A charge for paying late, with the rule and the business date that made it.
+
+    `suspended` is the part that the in duplum rule keeps from being charged: shown, not owed.
+    """
 
     repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="penalty_charges")
-    amount = MoneyField("amount (KES)", validators=[MinValueValidator(CENT)])
+    amount = MoneyField("amount (KES)", validators=[MinValueValidator(0)])
+    suspended = MoneyField("suspended in duplum (KES)", default=ZERO, editable=False)
     charged_on = models.DateField("charged")
     rule = models.CharField(max_length=120, help_text="The rule in words, or why staff charged it.")
     charged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
+    cancelled_on = models.DateField(
+        null=True, editable=False, help_text="Money that counts from an earlier day took it back."
+    )
     history = HistoricalRecords()
+
+    objects = PenaltyQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
         verbose_name_plural = "penalties"
         constraints = [
-            models.CheckConstraint(condition=Q(amount__gt=0), name="penalty_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=0, suspended__gte=0)
+                & (Q(amount__gt=0) | Q(suspended__gt=0)),
+                name="penalty_amount_positive",
+            ),
             models.UniqueConstraint(
-                fields=["repayment", "rule", "charged_on"], name="penalty_once_per_rule_and_day"
+                fields=["repayment", "rule", "charged_on"],
+                condition=Q(cancelled_on=None),
+                name="penalty_once_per_rule_and_day",
             ),
         ]
 

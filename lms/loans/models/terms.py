@@ -7,7 +7,7 @@ from django.db import models
 
 from lms.loans import allocation
 from lms.loans.calculator import Fee
-from lms.money import ZERO
+from lms.money import ZERO, MoneyField
 
 
 class Method(models.TextChoices):
@@ -42,6 +42,7 @@ class Unit(models.TextChoices):
 
 class GraceInterest(models.TextChoices):
     BILLED = "billed", "billed when it falls due"
+    CAPITALISED = "capitalised", "added to the principal"
     ACCRUED = "accrued", "billed with the first full instalment"
     FREE = "free", "forgiven"
 
@@ -103,6 +104,31 @@ class AllocationOrder(models.TextChoices):
     )
 
 
+class PenaltyStop(models.TextChoices):
+    NONE = "none", "until it is paid"
+    MATURITY = "maturity", "until the last instalment of the loan is due"
+
+
+class Rebate(models.TextChoices):
+    """What becomes of a flat loan's interest for the time that an early settlement saves."""
+
+    NONE = "none", "None: all of it is owed"
+    PRO_RATA = "pro_rata", "In proportion to the instalments left"
+    RULE_OF_78 = "rule_of_78", "Rule of 78"
+    ACTUARIAL = "actuarial", "Actuarial, at the true rate"
+
+
+class IncomeBasis(models.TextChoices):
+    CASH = "cash", "when it is paid"
+    ACCRUAL = "accrual", "as the days pass"
+
+
+class HolidayRule(models.TextChoices):
+    KEEP = "keep", "stays on the day"
+    NEXT = "next", "moves to the next working day"
+    PREVIOUS = "previous", "moves to the working day before"
+
+
 class AllocationDirection(models.TextChoices):
     VERTICAL = "vertical", "Finish the oldest instalment first"
     HORIZONTAL = "horizontal", "One component across all overdue instalments"
@@ -111,6 +137,8 @@ class AllocationDirection(models.TextChoices):
 class Surplus(models.TextChoices):
     ADVANCE = "advance", "pays the next instalments in advance"
     CREDIT = "credit", "stays as the customer's credit"
+    SHORTEN = "shorten", "pays principal: fewer instalments"
+    LOWER = "lower", "pays principal: lower instalments"
 
 
 class Terms(models.Model):
@@ -194,6 +222,38 @@ class Terms(models.Model):
     surplus = models.CharField(
         "money beyond what is due", max_length=7, choices=Surplus, default=Surplus.ADVANCE
     )
+    penalty_stop = models.CharField(
+        "charged on", max_length=8, choices=PenaltyStop, default=PenaltyStop.NONE
+    )
+    recalculates = models.BooleanField(
+        "interest follows the actual balance",
+        default=False,
+        help_text="Declining balance by the day: who pays late owes more, who pays early less.",
+    )
+    income_basis = models.CharField(
+        "interest is earned", max_length=7, choices=IncomeBasis, default=IncomeBasis.CASH
+    )
+    rebate = models.CharField(
+        "rebate of flat interest when settled early",
+        max_length=10,
+        choices=Rebate,
+        default=Rebate.PRO_RATA,
+    )
+    holiday_rule = models.CharField(
+        "due on a Sunday or holiday", max_length=8, choices=HolidayRule, default=HolidayRule.KEEP
+    )
+    npl_days = models.PositiveSmallIntegerField(
+        "non-performing after days past due",
+        default=90,
+        validators=[MinValueValidator(1)],
+        help_text="From then on the in duplum rule caps interest and penalties.",
+    )
+    closing_tolerance = MoneyField(
+        "closes with at most this unpaid (KES)",
+        default=ZERO,
+        validators=[MinValueValidator(0)],
+        help_text="A remainder up to this amount is given up when the last instalment is paid.",
+    )
 
     # Every field above; `Loan.copy_terms` and the forms go through this list.
     TERM_FIELDS = (
@@ -220,6 +280,13 @@ class Terms(models.Model):
         "allocation_order",
         "allocation_direction",
         "surplus",
+        "penalty_stop",
+        "recalculates",
+        "income_basis",
+        "rebate",
+        "holiday_rule",
+        "npl_days",
+        "closing_tolerance",
     )
 
     class Meta:

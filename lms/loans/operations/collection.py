@@ -63,7 +63,16 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
             subject=loan.number,
         )
         settled = _settled_on(loan, payment.value_date, on=on)
-        made = _apply(parts, due, payment=payment, entry=entry, by=by, on=settled)
+        made = _apply(
+            parts,
+            due,
+            payment=payment,
+            entry=entry,
+            counts_on=payment.value_date,
+            from_credit=False,
+            by=by,
+            on=settled,
+        )
         payment.allocated, payment.credited = payment.amount - left, left
         payment.status = Payment.Status.ALLOCATED
         payment.waits_for_staff = False
@@ -116,7 +125,16 @@ def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
                 by=by,
                 subject=loan.number,
             )
-            _apply(parts, due, payment=payment, entry=entry, by=by, on=on)
+            _apply(
+                parts,
+                due,
+                payment=payment,
+                entry=entry,
+                counts_on=on,
+                from_credit=True,
+                by=by,
+                on=on,
+            )
             payment.credited, payment.allocated = left, payment.allocated + spent
             _save(payment, by=by, reason=f"Credit used on {loan.number}")
             used += spent
@@ -191,6 +209,8 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
             repayment_id=allocation.repayment_id,
             component=allocation.component,
             amount=-allocation.amount,
+            counts_on=allocation.counts_on,
+            from_credit=allocation.from_credit,
             entry=mirrors[allocation.entry_id],
             reverses=allocation,
         )
@@ -245,6 +265,8 @@ def _apply(
     *,
     payment: Payment,
     entry: JournalEntry,
+    counts_on: date,
+    from_credit: bool,
     by,
     on: date,
 ) -> list[Allocation]:
@@ -263,6 +285,8 @@ def _apply(
             repayment_id=part.key,
             component=part.component,
             amount=part.amount,
+            counts_on=counts_on,
+            from_credit=from_credit,
             entry=entry,
         )
         for part in parts

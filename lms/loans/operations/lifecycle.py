@@ -108,6 +108,8 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
     """Agree to lend. Raises Refused for one's own work, above one's limit, or without KYC."""
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        if loan.status == Status.ACTIVE:  # the way back is undoing its disbursement
+            raise Refused(f"{loan.number} is active, so it cannot become approved.")
         if by.pk in (loan.created_by_id, loan.submitted_by_id):
             raise Refused(f"You prepared {loan.number} yourself: someone else must approve it.")
         if loan.principal > by.approval_limit:

@@ -1,0 +1,65 @@
+"""Each night that was closed: its steps, how far they came, and the loans that stopped."""
+
+from django.db import models
+from django.db.models import Q
+
+from lms.loans.models import Loan
+
+
+class DayClose(models.Model):
+    """One step of the close of one day. A crash leaves it running, and the next run goes on."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    day = models.DateField()
+    step = models.CharField(max_length=16)
+    position = models.PositiveSmallIntegerField(help_text="The order of the step in the night.")
+    status = models.CharField(max_length=7, choices=Status, default=Status.RUNNING)
+    reached = models.BigIntegerField(
+        default=0, help_text="Loans up to this key are done; a crash resumes after it."
+    )
+    rows = models.PositiveIntegerField("rows written", default=0)
+    failures = models.PositiveIntegerField("loans that failed", default=0)
+    summary = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    seconds = models.DecimalField("duration (s)", max_digits=10, decimal_places=2, default=0)
+
+    class Meta:
+        ordering = ["-day", "position"]
+        verbose_name = "step of a night"
+        verbose_name_plural = "nightly closes"
+        permissions = [("run_dayclose", "Can close a day")]
+        constraints = [
+            models.UniqueConstraint(fields=["day", "step"], name="step_once_per_day"),
+            models.CheckConstraint(
+                condition=~Q(status="done") | Q(finished_at__isnull=False), name="done_has_an_end"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.day}"
+
+
+class CloseFailure(models.Model):
+    """A loan on which a step stopped. The others were closed; this one is tried again."""
+
+    day = models.DateField()
+    step = models.CharField(max_length=16)
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="close_failures")
+    error = models.TextField()
+    failed_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["day", "step", "loan"], name="failure_once_per_step")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.loan.number}: {self.step} of {self.day}"
