@@ -20,8 +20,9 @@ OFTEN = {"once": "once", "daily": "a day", "weekly": "a week", "monthly": "a mon
 
 @dataclass(frozen=True, slots=True)
 class PenaltyRule:
-    """The late charge of a product: base, value (KES when fixed, else percent), rhythm, cap.
+    """The late charge of a product: base, value (KES when fixed, else percent), rhythm, cap, end.
 
+    With `stops_at` "maturity" no day after the last due date of the loan adds to it.
     Raises ValueError for a word that is none of the known ones, and for less than nothing.
     """
 
@@ -32,6 +33,7 @@ class PenaltyRule:
     start: str = "after_grace"
     cap_kind: str = "none"
     cap_value: Decimal = ZERO
+    stops_at: str = "none"
 
     def __post_init__(self) -> None:
         known = (
@@ -39,6 +41,7 @@ class PenaltyRule:
             (self.frequency, OFTEN),
             (self.start, ("after_grace", "due_date")),
             (self.cap_kind, ("none", "amount", *CAPS)),
+            (self.stops_at, ("none", "maturity")),
         )
         for word, words in known:
             if word not in words:
@@ -57,7 +60,8 @@ def describe(rule: PenaltyRule) -> str:
         else f"{rule.value.normalize():f}% {WORDS[rule.base]}"
     )
     grace = f", after {rule.grace_days} days" if rule.grace_days else ""
-    return f"{what} {OFTEN[rule.frequency]}{grace}{_cap_in_words(rule)}"
+    end = ", until the loan matures" if rule.stops_at == "maturity" else ""
+    return f"{what} {OFTEN[rule.frequency]}{grace}{_cap_in_words(rule)}{end}"
 
 
 def _cap_in_words(rule: PenaltyRule) -> str:
@@ -77,13 +81,17 @@ def owed(
     interest: Decimal,
     outstanding_principal: Decimal,
     loan_principal: Decimal,
+    maturity: date | None = None,
 ) -> Decimal:
     """Return the whole penalty (KES, to the cent) an overdue instalment has earned by `on`.
 
     `principal` and `interest` are what is unpaid of the instalment; penalties never count, so
     there is none on a penalty. Days are counted from the end of grace, or from the due date once
     grace has passed; a month is 30 days, counted by the day; a week counts as soon as it has begun.
+    No day after `maturity`, the last due date of the loan, counts where the rule stops there.
     """
+    if rule.stops_at == "maturity" and maturity is not None:
+        on = min(on, maturity)
     late = (on - due_date).days
     if rule.base == "none" or late <= rule.grace_days:
         return ZERO
@@ -121,3 +129,8 @@ def most(rule: PenaltyRule, *, loan_principal: Decimal) -> Decimal | None:
     if rule.cap_kind == "percent_of_principal":
         return loan_principal * rule.cap_value / 100
     return None
+
+
+def excise(penalty: Decimal, percent: Decimal) -> Decimal:
+    """Return the excise duty (KES) that a penalty bears on top, at a rate in percent."""
+    return money.money(penalty * percent / 100)
