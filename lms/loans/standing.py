@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from lms import money
 from lms.errors import Refused
 from lms.loans.allocation import Due
-from lms.money import CENT, ZERO
+from lms.money import ZERO
 
 # An instalment of which no more than this (KES) is unpaid does not make a loan late.
 TOLERANCE = Decimal(10)
@@ -171,6 +171,48 @@ def _gross(loans: Iterable[Standing]) -> Decimal:
     return sum((loan.principal for loan in loans), ZERO)
 
 
-def percent(part: Decimal, whole: Decimal, *, times: int = 1) -> Decimal:
-    """Return part ÷ whole in percent with two places, `times` a year; nothing of nothing is 0."""
-    return money.money(part * times * 100 / whole, CENT) if whole else ZERO
+def percent(part: Decimal | int, whole: Decimal | int) -> Decimal:
+    """Return part ÷ whole in percent with two places; of nothing it is 0.
+
+    So are told: on-time repayment (collected of current dues by the due date ÷ due), risk coverage
+    (allowance ÷ PAR30) and roll rates (balance that enters a bucket ÷ balance in the one before it
+    a month ago).
+    """
+    return money.money(Decimal(part) * 100 / whole) if whole else ZERO
+
+
+def average(opening: Decimal, closing: Decimal) -> Decimal:
+    """Return the average of a portfolio, or of borrowers, over a time."""
+    return (opening + closing) / 2
+
+
+def annual_percent(part: Decimal, whole: Decimal, *, months: int) -> Decimal:
+    """Return what came in so many months, in percent a year of an average.
+
+    So are told: portfolio yield (income received), the write-off ratio (written off, less what was
+    recovered where it is net) and the operating expense ratio.
+    """
+    return percent(part * 12 / months, whole)
+
+
+def collection_efficiency(
+    *, current: Decimal, arrears: Decimal, due: Decimal, prepaid: Decimal = ZERO
+) -> Decimal:
+    """Return what was collected on current dues and arrears in percent of what fell due.
+
+    Prepayments flatter it, so they count only where they are told.
+    """
+    return percent(current + arrears + prepaid, due)
+
+
+def dropout_rate(*, opening: int, new: int, closing: int) -> Decimal:
+    """Return the clients who left in percent of those who were there or came."""
+    return percent(opening + new - closing, opening + new)
+
+
+def vintage(newly_late: Sequence[Decimal], disbursed: Decimal) -> list[Decimal]:
+    """Return, by month on book, the percent of a cohort that has ever been more than 30 days late.
+
+    `newly_late` is the principal disbursed of the loans first so late in each month.
+    """
+    return [percent(late, disbursed) for late in accumulate(newly_late)]

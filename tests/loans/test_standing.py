@@ -110,6 +110,54 @@ def test_an_empty_portfolio_has_no_risk():
     assert standing.arrears_ratio([]) == 0
 
 
+# One month in which the portfolio grew from 1.0 to 1.2 million.
+PORTFOLIO = standing.average(D(1_000_000), D(1_200_000))
+RATIOS = {
+    "portfolio yield": (standing.annual_percent(D(33_000), PORTFOLIO, months=1), "36.00"),
+    "yield of a quarter": (standing.annual_percent(D(99_000), PORTFOLIO, months=3), "36.00"),
+    "on-time repayment": (standing.percent(228, 260), "87.69"),
+    "collection efficiency": (
+        standing.collection_efficiency(current=D(228), arrears=D(15), due=D(260)),
+        "93.46",
+    ),
+    "the same with prepayments": (
+        standing.collection_efficiency(current=D(228), arrears=D(15), due=D(260), prepaid=D(30)),
+        "105.00",
+    ),
+    "write-off": (standing.annual_percent(D(12_000), PORTFOLIO, months=1), "13.09"),
+    "write-off less recoveries": (
+        standing.annual_percent(D(12_000) - D(4000), PORTFOLIO, months=1),
+        "8.73",
+    ),
+    "risk coverage": (standing.percent(37_500, 60_000), "62.50"),
+    "dropout": (standing.dropout_rate(opening=400, new=50, closing=405), "10.00"),
+    "roll rate": (standing.percent(22_000, 60_000), "36.67"),
+}
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_each_ratio_comes_out(name):
+    found, expected = RATIOS[name]
+
+    assert found == D(expected)
+
+
+VINTAGES = {
+    "January": (500_000, [0, 6000, 9000, 6000], ["0", "1.20", "3.00", "4.20"]),
+    "February": (250_000, [0, 5000, 6700], ["0", "2.00", "4.68"]),
+    "March": (300_000, [0, 3000], ["0", "1.00"]),
+}
+
+
+@pytest.mark.parametrize("month", VINTAGES)
+def test_a_cohort_is_followed_by_its_months_on_book(month):
+    disbursed, newly_late, expected = VINTAGES[month]
+
+    found = standing.vintage([D(amount) for amount in newly_late], D(disbursed))
+
+    assert found == [D(percent) for percent in expected]
+
+
 PROVISIONS = {"cbk": 18_360, "microfinance": 43_600, "sasra": 25_350, "management": 37_600}
 
 
