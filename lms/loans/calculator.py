@@ -1,8 +1,10 @@
-"""The one door to the lending maths: schedule, price, fees. No Django, no database, no clock.
+"""The one door to the lending maths: schedule, price, payoff, penalty. No Django, no clock.
 
 >>> RepaymentCalculator(Terms(...)).schedule()
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -10,6 +12,7 @@ from functools import cached_property
 from lms import dates, money
 from lms.errors import Refused
 from lms.loans import apr as price
+from lms.loans import penalties, settlement
 from lms.loans.interest import PERIODS_A_YEAR
 from lms.loans.schedule import Fee, FeeSum, Row, Terms, fee_sum, schedule
 from lms.money import CENT
@@ -135,6 +138,61 @@ class RepaymentCalculator:
         if dates.add_months(due, -months) < start:
             months -= 1
         return months, (dates.add_months(due, -months) - start).days
+
+    def payoff(
+        self,
+        *,
+        on: date,
+        dues: Sequence[settlement.Due] | None = None,
+        rebate: str = "none",
+        **answers: object,
+    ) -> settlement.Quote:
+        """Return what pays the loan off on a day, as `settlement.quote` does.
+
+        Without `dues` everything due by the day is paid, and nothing of the rest.
+        """
+        if dues is None:
+            dues = [settlement.due_of(row) for row in self._rows]
+            dues = [replace(due, owing={}) if due.due_date <= on else due for due in dues]
+        return settlement.quote(
+            dues,
+            on=on,
+            rebate=rebate,
+            declining=self.terms.method != "flat",
+            annual_rate=self.terms.annual_rate,
+            day_count=self.terms.day_count,
+            **answers,
+        )
+
+    def prepay(
+        self,
+        *,
+        on: date,
+        extra: Decimal,
+        keep: str,
+        rows: Sequence[Row] | None = None,
+        rebate: str = "none",
+    ) -> list[Row]:
+        """Return the rows left once `extra` KES paid principal early, as `settlement.prepay` does.
+
+        `rows` are those of an earlier prepayment, where there was one.
+        """
+        rows = self._rows if rows is None else rows
+        return settlement.prepay(self.terms, rows, on=on, extra=extra, keep=keep, rebate=rebate)
+
+    def penalty(self, rule: penalties.PenaltyRule, *, number: int, on: date) -> Decimal:
+        """Return the penalty (KES) of one instalment of which nothing is paid by a day."""
+        row = self._rows[number - 1]
+        return penalties.owed(
+            rule,
+            due_date=row.due_date,
+            on=on,
+            principal=row.principal,
+            interest=row.interest,
+            outstanding_principal=row.balance + row.principal,
+            loan_principal=self.terms.principal,
+            maturity=self._rows[-1].due_date,
+        )
 
 
 def _percent(rate: Decimal, unit: Decimal) -> Decimal:

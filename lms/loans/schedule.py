@@ -238,6 +238,16 @@ def schedule(terms: Terms) -> list[Row]:
     return _rows(terms.disbursed_on, _due_dates(terms, ends), principals, interests, _fees(terms))
 
 
+def period_rates(terms: Terms) -> list[tuple[date, Fraction]]:
+    """Return the due date of each period and what the period costs of the balance."""
+    ends = _period_ends(terms)
+    costs, per = _rates(terms, ends)
+    if terms.method == "single_payment":
+        ends, costs = ends[-1:], [sum(costs)]
+    parts = (Fraction(cost, per) for cost in costs)
+    return list(zip(_due_dates(terms, ends), parts, strict=True))
+
+
 def _rows(
     start: date, due: list[date], principals: list[int], interests: list[int], fees: list[int]
 ) -> list[Row]:

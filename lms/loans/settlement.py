@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from itertools import accumulate, pairwise
 
 from lms import money
 from lms.errors import Refused
 from lms.loans import allocation, apr
 from lms.loans import interest as rates
-from lms.loans.schedule import Row
+from lms.loans.schedule import Row, Terms, period_rates
 from lms.money import CENT, ZERO
 
 REBATES = ("none", "pro_rata", "rule_of_78", "actuarial")
+KEEPS = ("term", "instalment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +193,169 @@ def _rebate(dues: Sequence[Due], method: str, on: date) -> Decimal:
     amounts = [due.principal + due.interest for due in left]
     worth = sum(amount / (1 + rate) ** k for k, amount in enumerate(amounts, start=1))
     return sum(amounts, ZERO) - worth
+
+
+def prepay(
+    terms: Terms,
+    rows: Sequence[Row],
+    *,
+    on: date,
+    extra: Decimal,
+    keep: str,
+    rebate: str = "none",
+) -> list[Row]:
+    """Return the rows after `on` once `extra` KES have paid principal ahead of time.
+
+    `rows` are the schedule of the terms, or what an earlier prepayment left of it, and all that is
+    due by `on` is paid. Due dates stay. With `keep` "term" the instalments fall; with "instalment"
+    they stay and the last ones are left out, their fees going to the new last one. Interest is
+    charged at each period's rate on the new balance, and on `extra` for the days until `on`. The
+    interest of a flat loan was agreed on the principal lent, so all of it stays, except the share
+    of the `rebate` that `extra` is of the principal not yet due. Raises Refused, naming the field,
+    for an amount that is nothing or pays the loan off, and in periods that capitalise interest.
+    """
+    for name, value, words in (("keep", keep, KEEPS), ("rebate", rebate, REBATES)):
+        if value not in words:
+            raise Refused(f"{value!r} is not one of {words}.", field=name)
+    later = [row for row in rows if row.due_date > on]
+    balance = sum((row.principal for row in later), ZERO)
+    if not 0 < extra < balance:
+        raise Refused(
+            f"A prepayment is more than nothing and less than the {money.kes(balance)} of "
+            "principal not yet due: to pay it all, settle the loan.",
+            field="extra",
+        )
+    if terms.method == "flat":
+        given_back = _rebate([due_of(row) for row in rows], rebate, on) * extra / balance
+        parts = _flat_parts(terms, later, balance - extra, given_back, keep)
+    else:
+        parts = _declining_parts(terms, later, balance - extra, on, keep)
+    return _rows_of(later, parts)
+
+
+Parts = list[tuple[Decimal, Decimal]]  # principal and interest of each row
+
+
+def _rows_of(later: Sequence[Row], parts: Parts) -> list[Row]:
+    """Return the parts as rows on the due dates of the old ones, with the fees of all of them."""
+    fees = [row.fees for row in later]
+    fees[len(parts) - 1] += sum(fees[len(parts) :], ZERO)
+    balance = sum((principal for principal, _ in parts), ZERO)
+    rows = []
+    for row, (principal, interest), fee in zip(later, parts, fees, strict=False):
+        balance -= principal
+        total = principal + interest + fee
+        rows.append(
+            Row(row.number, row.due_date, row.days, principal, interest, fee, total, balance)
+        )
+    return rows
+
+
+def _regular(paying: Sequence[Row]) -> Row:
+    """Return the row that shows the instalment: the first may bill more, the last the rest."""
+    return paying[1 if len(paying) > 2 else 0]
+
+
+def _declining_parts(
+    terms: Terms, later: Sequence[Row], left: Decimal, on: date, keep: str
+) -> Parts:
+    started_on = later[0].due_date - timedelta(days=later[0].days)
+    periods = period_rates(terms)
+    passed = sum(due <= on for due, _ in periods)
+    if terms.grace_interest == "capitalised" and passed < terms.interest_grace:
+        raise Refused(
+            "While interest is capitalised the principal is not settled: prepay after that.",
+            field="on",
+        )
+    costs = [
+        sum(rate for due, rate in periods if start < due <= end)
+        for start, end in pairwise([started_on, *(row.due_date for row in later)])
+    ]
+
+    def interest_on(balance: Decimal, rate: Fraction) -> Decimal:
+        return money.money(balance * rate.numerator / rate.denominator, terms.interest_multiple)
+
+    before = [row.balance + row.principal for row in later]
+    # What a row bills on top, waiting from the periods before it, it bills still.
+    waiting = [
+        max(row.interest - interest_on(balance, rate), ZERO)
+        for row, balance, rate in zip(later, before, costs, strict=True)
+    ]
+    first = next(k for k, row in enumerate(later) if row.principal > 0)
+    each = _each(terms, later[first:], costs[first:], left, keep)
+    parts = []
+    for k, rate in enumerate(costs):
+        interest = interest_on(left, rate)
+        if k == 0:
+            spent = accrual(
+                before[0] - left,
+                start=started_on,
+                end=on,
+                annual_rate=terms.annual_rate,
+                day_count=terms.day_count,
+            )
+            interest += money.money(spent, terms.interest_multiple)
+            interest = min(interest, interest_on(before[0], rate))
+        principal = ZERO
+        if k == len(costs) - 1:
+            principal = left
+        elif k >= first:
+            within = interest if terms.method == "declining_equal_instalments" else ZERO
+            principal = min(max(each - within, ZERO), left)
+        parts.append((principal, interest + waiting[k]))
+        left -= principal
+        if not left:
+            break
+    return parts
+
+
+def _each(
+    terms: Terms, paying: Sequence[Row], costs: Sequence[Fraction], left: Decimal, keep: str
+) -> Decimal:
+    """Return what each row pays: its principal, or of equal instalments principal and interest."""
+    if terms.method in ("interest_only", "single_payment"):
+        return ZERO
+    equal = terms.method == "declining_equal_instalments"
+    if keep == "instalment":
+        row = _regular(paying)
+        return row.principal + (row.interest if equal else ZERO)
+    if not equal:
+        return _rounded(terms, left / len(paying))
+    # A = P / Σ Π (1+i)^−1
+    worths = accumulate((1 + rate for rate in costs), lambda grown, growth: grown * growth)
+    annuity = sum(Decimal(worth.denominator) / worth.numerator for worth in worths)
+    return _rounded(terms, left / annuity)
+
+
+def _rounded(terms: Terms, amount: Decimal) -> Decimal:
+    mode = money.UP if terms.rounding_mode == "up" else money.HALF_UP
+    return money.money(amount, terms.instalment_multiple, mode)
+
+
+def _flat_parts(
+    terms: Terms, later: Sequence[Row], left: Decimal, given_back: Decimal, keep: str
+) -> Parts:
+    agreed = sum((row.interest for row in later), ZERO)
+    charged = max(agreed - money.money(given_back, terms.interest_multiple), ZERO)
+    paying = [row for row in later if row.principal > 0]
+    parts, rest = [], charged
+    for row in later[: -len(paying)]:
+        interest = money.money(row.interest * charged / agreed, terms.interest_multiple)
+        interest = min(interest, rest)
+        parts.append((ZERO, interest))
+        rest -= interest
+    owed = left + rest
+    if keep == "term":
+        each = _rounded(terms, owed / len(paying))
+    else:
+        each = _regular(paying).principal + _regular(paying).interest
+    for row in paying:
+        total = owed if row is paying[-1] else min(each, owed)
+        # The interest is cut in proportion, and leaves no later row with more than its total.
+        interest = money.money(rest * total / owed, terms.interest_multiple)
+        interest = max(min(interest, rest, total), rest - (owed - total))
+        parts.append((total - interest, interest))
+        rest, owed = rest - interest, owed - total
+        if not owed:
+            break
+    return parts

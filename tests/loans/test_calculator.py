@@ -7,6 +7,7 @@ import pytest
 
 from lms.errors import Refused
 from lms.loans.calculator import Fee, RepaymentCalculator
+from lms.loans.penalties import PenaltyRule
 from tests.loans.terms import terms
 
 D = Decimal
@@ -148,6 +149,34 @@ def test_fees_that_leave_nothing_have_no_price():
         calculator.apr()
 
     assert refusal.value.field == "fees"
+
+
+def test_a_payoff_assumes_that_everything_due_is_paid_unless_told():
+    flat, declining = RepaymentCalculator(terms(**FLAT)), RepaymentCalculator(terms())
+
+    assert flat.payoff(on=date(2026, 3, 15), rebate="pro_rata").total == D(33_334)
+    assert flat.payoff(on=date(2026, 3, 15), rebate="actuarial", unit=D(1)).total == D(34_914)
+    assert declining.payoff(on=date(2026, 5, 25)).total == D("69724.76")
+
+
+def test_a_prepayment_starts_from_the_schedule_or_from_the_rows_told():
+    calculator = RepaymentCalculator(terms())
+    answers = {"on": date(2026, 5, 15), "extra": D(10_000), "keep": "instalment"}
+
+    once = calculator.prepay(**answers)
+    twice = calculator.prepay(**answers, rows=once)
+
+    assert sum(row.principal for row in once) == D("59269.29")
+    assert [row.total for row in twice] == [D(9456)] * 5 + [D("5291.63")]
+
+
+def test_a_penalty_is_asked_of_an_instalment():
+    rule = PenaltyRule(base="instalment", value=D(5), grace_days=3)
+
+    calculator = RepaymentCalculator(terms())
+
+    assert calculator.penalty(rule, number=1, on=date(2026, 2, 18)) == 0
+    assert calculator.penalty(rule, number=1, on=date(2026, 2, 19)) == D("472.80")
 
 
 def test_an_auditor_can_use_it_from_a_python_prompt_without_django_settings():

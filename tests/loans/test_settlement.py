@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lms.errors import Refused
-from lms.loans.calculator import RepaymentCalculator
-from lms.loans.settlement import REBATES, due_of, quote
+from lms.loans.calculator import Fee, RepaymentCalculator
+from lms.loans.interest import DAY_COUNTS
+from lms.loans.schedule import METHODS
+from lms.loans.settlement import KEEPS, REBATES, due_of, prepay, quote
 from tests.loans.terms import terms
 
 D = Decimal
@@ -198,3 +200,252 @@ def test_no_quote_asks_for_more_than_the_schedule_or_less_than_the_principal(
     assert quoted.principal == sum((row.owing.get("principal", 0) for row in rows), D(0))
     assert min(quoted.interest, quoted.rebate, quoted.per_day) >= 0
     assert quoted.on <= quoted.good_through
+
+
+def prepaid(extra, *, on, keep, rebate="none", **fields):
+    loan_terms = terms(**fields)
+    rows = RepaymentCalculator(loan_terms).schedule()
+    return prepay(loan_terms, rows, on=on, extra=D(extra), keep=keep, rebate=rebate)
+
+
+def totals(rows):
+    return [row.total for row in rows]
+
+
+AFTER_FOUR = date(2026, 5, 15)  # the fourth instalment of 9,456 is paid, 69,269.29 are left
+
+
+def test_money_ahead_can_shorten_the_term():
+    rows = prepaid(20_000, on=AFTER_FOUR, keep="instalment")
+
+    assert totals(rows) == [D(9456)] * 5 + [D("5291.63")]
+    assert sum(row.interest for row in rows) == D("3302.34")
+    assert sum(row.principal for row in rows) == D("49269.29")
+    assert (rows[0].due_date, rows[-1].due_date) == (date(2026, 6, 15), date(2026, 11, 15))
+
+
+def test_money_ahead_can_lower_the_instalments():
+    rows = prepaid(20_000, on=AFTER_FOUR, keep="term")
+
+    assert totals(rows) == [D(6726)] * 7 + [D("6723.78")]
+    assert sum(row.interest for row in rows) == D("4536.49")
+    assert rows[-1].due_date == date(2027, 1, 15)
+    assert [row.number for row in rows] == list(range(5, 13))
+
+
+def test_money_within_a_period_bears_interest_until_its_day():
+    at_once = prepaid(20_000, on=AFTER_FOUR, keep="term")
+    later = prepaid(20_000, on=date(2026, 5, 25), keep="term")
+    too_late = prepaid(20_000, on=date(2026, 6, 14), keep="term")
+
+    # 20,000 for 10 days at 24% over 365 are 131.51; a whole month is never more than 2%.
+    assert later[0].interest - at_once[0].interest == D("131.51")
+    assert later[0].total == at_once[0].total
+    assert too_late[0].interest - at_once[0].interest == D("394.52")
+
+
+def test_a_second_prepayment_starts_from_what_the_first_left():
+    first = prepaid(10_000, on=date(2026, 5, 20), keep="instalment")
+
+    rows = prepay(terms(), first, on=date(2026, 5, 25), extra=D(10_000), keep="instalment")
+
+    # The first 10,000 bore 5 days, 32.88, the second 10, 65.75.
+    assert rows[0].interest == D("985.39") + D("32.88") + D("65.75")
+    assert totals(rows)[1:-1] == [D(9456)] * (len(rows) - 2)
+    assert sum(row.principal for row in rows) == D("49269.29")
+
+
+def test_equal_principal_keeps_its_parts_or_its_term():
+    fields = {
+        "principal": D(60_000),
+        "method": "declining_equal_principal",
+        "number_of_repayments": 6,
+        "on": date(2026, 2, 15),
+    }
+
+    shorter = prepaid(25_000, keep="instalment", **fields)
+    lower = prepaid(25_000, keep="term", **fields)
+
+    assert [(row.principal, row.interest) for row in shorter] == [
+        (10_000, 500),
+        (10_000, 300),
+        (5000, 100),
+    ]
+    assert [(row.principal, row.interest) for row in lower] == [
+        (5000, 500),
+        (5000, 400),
+        (5000, 300),
+        (5000, 200),
+        (5000, 100),
+    ]
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_interest_only_keeps_its_rows_and_pays_less(keep):
+    rows = prepaid(
+        20_000,
+        on=date(2026, 2, 15),
+        keep=keep,
+        principal=D(60_000),
+        method="interest_only",
+        number_of_repayments=3,
+    )
+
+    assert totals(rows) == [D(800), D(40_800)]
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_a_single_payment_bears_interest_on_each_part_for_its_days(keep):
+    mobile = {"principal": D(10_000), "annual_rate": D("182.5"), "method": "single_payment"}
+
+    (row,) = prepaid(
+        4000,
+        on=date(2026, 1, 25),
+        keep=keep,
+        number_of_repayments=1,
+        repay_every=30,
+        unit="days",
+        **mobile,
+    )
+
+    # 6,000 at 15%, and 4,000 for 10 of the 30 days.
+    assert (row.principal, row.interest) == (D(6000), D(900) + D(200))
+
+
+FLAT_FIELDS = {
+    "principal": D(50_000),
+    "annual_rate": D(36),
+    "method": "flat",
+    "number_of_repayments": 6,
+    "on": date(2026, 3, 15),
+}
+
+
+def test_a_flat_loan_keeps_the_interest_it_agreed():
+    lower = prepaid(10_000, keep="term", **FLAT_FIELDS)
+    shorter = prepaid(10_000, keep="instalment", **FLAT_FIELDS)
+
+    # 23,334 of principal and 6,000 of interest are left.
+    assert totals(lower) == [D(7334)] * 3 + [D(7332)]
+    assert totals(shorter) == [D(9833), D(9833), D(9668)]
+    for rows in (lower, shorter):
+        assert sum(row.principal for row in rows) == D(23_334)
+        assert sum(row.interest for row in rows) == D(6000)
+
+
+def test_a_flat_loan_gives_back_the_share_of_the_rebate_that_was_prepaid():
+    rows = prepaid(16_667, keep="term", rebate="pro_rata", **FLAT_FIELDS)
+
+    # Half of the 33,334 is prepaid, so half of the 6,000 is given back.
+    assert sum(row.interest for row in rows) == D(3000)
+    assert totals(rows) == [D(4917)] * 3 + [D(4916)]
+
+
+def test_a_month_end_stays_a_month_end():
+    rows = prepaid(20_000, on=date(2026, 2, 28), keep="term", disbursed_on=date(2026, 1, 31))
+
+    assert [row.due_date for row in rows[:2]] == [date(2026, 3, 31), date(2026, 4, 30)]
+    assert rows[0].interest == D("1450.88")
+
+
+def test_periods_without_principal_stay_and_bill_what_waited():
+    grace = {
+        "principal": D(60_000),
+        "number_of_repayments": 6,
+        "principal_grace": 2,
+        "on": date(2026, 2, 15),
+    }
+
+    rows = prepaid(30_000, keep="term", **grace)
+
+    assert [(row.principal, row.interest) for row in rows[:2]] == [(0, 600), (7279, 600)]
+
+    waited = prepaid(30_000, keep="term", grace_interest="accrued", interest_grace=2, **grace)
+
+    # One row bills three months: 6% of the 30,000 that stay, and the 31 days of those that went.
+    assert waited[0].interest == D(1800) + D("611.51")
+
+
+def test_fees_of_rows_left_out_fall_on_the_last_one():
+    fee = Fee("Service", "amount", D(1200), "spread")
+
+    rows = prepaid(20_000, on=AFTER_FOUR, keep="instalment", fees=(fee,))
+
+    assert [row.fees for row in rows] == [D(100)] * 5 + [D(300)]
+    assert rows[-1].total == D("5591.63")
+
+
+@pytest.mark.parametrize("extra", ["0", "-1", "69269.29", "70000"])
+def test_a_prepayment_of_nothing_or_of_everything_is_refused(extra):
+    with pytest.raises(Refused, match="settle the loan") as refusal:
+        prepaid(extra, on=AFTER_FOUR, keep="term")
+
+    assert refusal.value.field == "extra"
+
+
+def test_a_prepayment_while_interest_is_capitalised_is_refused():
+    fee = Fee("Service", "amount", D(1200), "spread")
+
+    with pytest.raises(Refused, match="capitalised") as refusal:
+        prepaid(
+            1000,
+            on=date(2026, 2, 20),
+            keep="term",
+            interest_grace=2,
+            grace_interest="capitalised",
+            fees=(fee,),
+        )
+
+    assert refusal.value.field == "on"
+
+
+@pytest.mark.parametrize("field", ["keep", "rebate"])
+def test_a_word_that_is_no_choice_is_refused(field):
+    with pytest.raises(Refused, match="is not one of") as refusal:
+        prepaid(100, on=AFTER_FOUR, **{"keep": "term", field: "luck"})
+
+    assert refusal.value.field == field
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.sampled_from(KEEPS),
+    st.sampled_from(REBATES),
+    st.decimals(0, 120, places=2),
+    st.integers(1, 24),
+    st.integers(0, 400),
+    st.decimals(0, 1, places=3),
+    st.sampled_from(["0.01", "1", "5"]),
+    st.sampled_from(DAY_COUNTS),
+    st.integers(0, 3),
+)
+def test_every_prepayment_leaves_a_schedule_of_the_rest(
+    method, keep, rebate, rate, size, days, share, unit, day_count, grace
+):
+    loan_terms = terms(
+        method=method,
+        annual_rate=rate,
+        number_of_repayments=size,
+        interest_multiple=D(unit),
+        day_count=day_count,
+        principal_grace=min(grace, size - 1),
+    )
+    on = loan_terms.disbursed_on + timedelta(days=days)
+    try:
+        old = RepaymentCalculator(loan_terms).schedule()
+    except Refused:
+        return
+    left = [row for row in old if row.due_date > on]
+    balance = sum((row.principal for row in left), D(0))
+    extra = (balance * share).quantize(D("0.01"))
+    if not 0 < extra < balance:
+        return
+
+    rows = prepay(loan_terms, old, on=on, extra=extra, keep=keep, rebate=rebate)
+
+    assert sum(row.principal for row in rows) == balance - extra
+    assert rows[-1].balance == 0
+    assert all(min(row.principal, row.interest, row.fees) >= 0 for row in rows)
+    assert all(row.total == row.principal + row.interest + row.fees for row in rows)
+    assert [row.due_date for row in rows] == [row.due_date for row in left[: len(rows)]]
+    assert sum(row.interest for row in rows) <= sum(row.interest for row in left) + D(unit) * size
