@@ -161,6 +161,7 @@ class RepaymentCalculator:
             declining=self.terms.method != "flat",
             annual_rate=self.terms.annual_rate,
             day_count=self.terms.day_count,
+            capitalised=settlement.capitalised_by(self.terms),
             **answers,
         )
 

@@ -9,12 +9,14 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from operator import mul
+from typing import NamedTuple
 
 from lms import money
 from lms.errors import Refused
 from lms.loans import allocation, apr
 from lms.loans import interest as rates
-from lms.loans.schedule import Row, Terms, period_rates
+from lms.loans.schedule import Row, Terms, fee_sum, period_rates, schedule
 from lms.money import CENT, ZERO
 
 REBATES = ("none", "pro_rata", "rule_of_78", "actuarial")
@@ -43,6 +45,26 @@ def due_of(row: Row) -> Due:
         principal=row.principal,
         interest=row.interest,
     )
+
+
+class Capitalised(NamedTuple):
+    """Interest (KES) that the principal of a loan's instalments holds, earned by the day `on`."""
+
+    amount: Decimal
+    on: date
+
+
+def capitalised_by(terms: Terms) -> Capitalised | None:
+    """Return the interest that the terms capitalise in their first periods; None without."""
+    if (
+        terms.grace_interest != "capitalised"
+        or not terms.interest_grace
+        or terms.method in ("flat", "single_payment")
+    ):
+        return None
+    lent = terms.principal + fee_sum(terms, "added_to_principal").total
+    amount = sum((row.principal for row in schedule(terms)), ZERO) - lent
+    return Capitalised(amount, period_rates(terms)[terms.interest_grace - 1][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,7 @@ def quote(
     keep_fees: bool = True,
     valid_days: int = 7,
     unit: Decimal = CENT,
+    capitalised: Capitalised | None = None,
 ) -> Quote:
     """Return what pays the loan off on a day. `dues` are all of its instalments, paid or not.
 
@@ -90,6 +113,7 @@ def quote(
     - otherwise the interest of the later periods less the `rebate`. A period begins the day after
       the due date before it, and counts whole as soon as it has begun.
 
+    Of `capitalised` interest only what has accrued by `on` is principal; the rest is rebate.
     Interest paid ahead counts towards what is owed of its own instalment; none is given back. The
     interest asked for is rounded to `unit`. The quote holds for `valid_days`, and ends earlier
     before the next due date, before another period begins, and where a period's interest is
@@ -99,26 +123,30 @@ def quote(
         raise Refused(f"A rebate is one of {REBATES}, not {rebate!r}.", field="rebate")
     if not dues or on < min(due.starts_on for due in dues):
         raise Refused("A loan is paid off on or after the day of its disbursement.", field="on")
-    later = [due for due in dues if due.due_date > on]
-    last = on + timedelta(days=valid_days)
-    per_day = ZERO
-    scheduled = _owing(later, "interest")
-    if declining:
-        earned, per_day, last = _accrued(later, on, annual_rate, day_count, last, unit)
-    else:
-        earned = max(scheduled - _rebate(dues, rebate, on), ZERO)
-        last = min([last, *(_holds_until(due, rebate, on) for due in later)])
-        earned = min(money.money(earned, unit), scheduled)
-    fees = _owing(later, "fees")
     past = [due for due in dues if due.due_date <= on]
+    later = sorted((due for due in dues if due.due_date > on), key=lambda due: due.due_date)
+    until = on + timedelta(days=valid_days)
+    scheduled, unearned = _owing(later, "interest"), ZERO
+    if declining and later:
+        grown = _Growth(on, annual_rate, day_count, unit, until)
+        if capitalised and on < capitalised.on:
+            earned, unearned = ZERO, grown.unearned(dues, capitalised)
+        else:
+            earned = grown.interest(later, since=capitalised.on if capitalised else None)
+        per_day, until = grown.per_day, grown.until
+    else:
+        earned, per_day = max(scheduled - _rebate(dues, rebate, on), ZERO), ZERO
+        earned = min(money.money(earned, unit), scheduled)
+        until = min([until, *(_holds_until(due, rebate, on) for due in later)])
+    fees = _owing(later, "fees")
     return Quote(
         on=on,
-        good_through=last,
-        principal=_owing(dues, "principal"),
+        good_through=until,
+        principal=_owing(dues, "principal") - unearned,
         interest=_owing(past, "interest") + earned,
         fees=_owing(past, "fees") + (fees if keep_fees else ZERO),
         penalties=_owing(dues, "penalties"),
-        rebate=scheduled - earned,
+        rebate=scheduled - earned + unearned,
         fees_forgiven=ZERO if keep_fees else fees,
         per_day=per_day,
     )
@@ -135,29 +163,48 @@ def _holds_until(due: Due, rebate: str, on: date) -> date:
     return due.due_date - timedelta(days=1)
 
 
-def _accrued(
-    later: Sequence[Due], on: date, annual_rate: Decimal, day_count: str, last: date, unit: Decimal
-) -> tuple[Decimal, Decimal, date]:
-    """Return the interest accrued and unpaid by a day, what a day adds, and until when it does."""
-    if not later:
-        return ZERO, ZERO, last
-    current = min(later, key=lambda due: due.due_date)
-    last = min(last, current.due_date - timedelta(days=1))
-    owing = current.owing.get("interest", ZERO)
-    paid = current.interest - owing
-    terms = {"annual_rate": annual_rate, "day_count": day_count}
-    balance, tomorrow = _owing(later, "principal"), on + timedelta(days=1)
-    accrued = accrual(balance, start=current.starts_on, end=on, **terms)
-    if accrued >= current.interest:
-        return owing, ZERO, last
-    per_day = accrual(balance, start=max(on, current.starts_on), end=tomorrow, **terms)
-    # It grows by the day until it reaches what was paid ahead, or what the period costs at most.
-    if per_day:
-        until = paid if accrued < paid else current.interest
-        last = min(last, on + timedelta(days=int((until - accrued) / per_day)))
-    if accrued < paid:
-        return ZERO, ZERO, last
-    return min(money.money(accrued - paid, unit), owing), money.money(per_day), last
+class _Growth:
+    """Interest that grows by the day: after a question, what a day adds and until when it does."""
+
+    def __init__(
+        self, on: date, annual_rate: Decimal, day_count: str, unit: Decimal, until: date
+    ) -> None:
+        self.on, self.unit, self.until, self.per_day = on, unit, until, ZERO
+        self.rate = {"annual_rate": annual_rate, "day_count": day_count}
+
+    def interest(self, later: Sequence[Due], *, since: date | None) -> Decimal:
+        """Return what is accrued and unpaid of the current period; `since` a day, if later."""
+        current = later[0]
+        start = max(current.starts_on, since or current.starts_on)
+        owing = current.owing.get("interest", ZERO)
+        paid = current.interest - owing
+        self.until = min(self.until, current.due_date - timedelta(days=1))
+        accrued = self._grow(_owing(later, "principal"), start, paid, current.interest)
+        return min(money.money(max(accrued - paid, ZERO), self.unit), owing)
+
+    def unearned(self, dues: Sequence[Due], capitalised: Capitalised) -> Decimal:
+        """Return what is not yet earned of the interest that the principal holds."""
+        lent = sum((due.principal for due in dues), ZERO) - capitalised.amount
+        self.until = min(self.until, capitalised.on - timedelta(days=1))
+        start = min(due.starts_on for due in dues)
+        accrued = self._grow(lent, start, ZERO, capitalised.amount)
+        return capitalised.amount - min(money.money(accrued, self.unit), capitalised.amount)
+
+    def _grow(self, balance: Decimal, start: date, paid: Decimal, most: Decimal) -> Decimal:
+        """Return the interest accrued since the start, at most `most`, and set what a day adds.
+
+        That ends when what has accrued reaches what is paid of it, and when it reaches the most.
+        """
+        accrued = accrual(balance, start=start, end=self.on, **self.rate)
+        if accrued >= most:
+            return most
+        tomorrow = self.on + timedelta(days=1)
+        per_day = accrual(balance, start=max(self.on, start), end=tomorrow, **self.rate)
+        if per_day:
+            days = ((paid if accrued < paid else most) - accrued) / per_day
+            self.until = min(self.until, self.on + timedelta(days=int(min(days, 10_000))))
+        self.per_day = ZERO if accrued < paid else money.money(per_day)
+        return accrued
 
 
 def accrual(
@@ -209,10 +256,11 @@ def prepay(
     `rows` are the schedule of the terms, or what an earlier prepayment left of it, and all that is
     due by `on` is paid. Due dates stay. With `keep` "term" the instalments fall; with "instalment"
     they stay and the last ones are left out, their fees going to the new last one. Interest is
-    charged at each period's rate on the new balance, and on `extra` for the days until `on`. The
-    interest of a flat loan was agreed on the principal lent, so all of it stays, except the share
-    of the `rebate` that `extra` is of the principal not yet due. Raises Refused, naming the field,
-    for an amount that is nothing or pays the loan off, and in periods that capitalise interest.
+    charged at each period's rate on the new balance, and on `extra` for the days until `on`, which
+    the next row bills on top of an instalment that falls and within one that stays. The interest
+    of a flat loan was agreed on the principal lent, so all of it stays, except the share of the
+    `rebate` that `extra` is of the principal not yet due. Raises Refused, naming the field, for an
+    amount that is nothing or pays the loan off, and in periods that capitalise interest.
     """
     for name, value, words in (("keep", keep, KEEPS), ("rebate", rebate, REBATES)):
         if value not in words:
@@ -237,76 +285,90 @@ Parts = list[tuple[Decimal, Decimal]]  # principal and interest of each row
 
 
 def _rows_of(later: Sequence[Row], parts: Parts) -> list[Row]:
-    """Return the parts as rows on the due dates of the old ones, with the fees of all of them."""
+    """Return the parts as rows on the due dates of the old ones, with the fees of all of them.
+
+    Rows on which nothing is due are left out.
+    """
     fees = [row.fees for row in later]
     fees[len(parts) - 1] += sum(fees[len(parts) :], ZERO)
     balance = sum((principal for principal, _ in parts), ZERO)
+    begin = later[0].due_date - timedelta(days=later[0].days)
     rows = []
     for row, (principal, interest), fee in zip(later, parts, fees, strict=False):
-        balance -= principal
-        total = principal + interest + fee
-        rows.append(
-            Row(row.number, row.due_date, row.days, principal, interest, fee, total, balance)
-        )
+        if total := principal + interest + fee:
+            balance -= principal
+            days = (row.due_date - begin).days
+            rows.append(
+                Row(row.number, row.due_date, days, principal, interest, fee, total, balance)
+            )
+            begin = row.due_date
     return rows
-
-
-def _regular(paying: Sequence[Row]) -> Row:
-    """Return the row that shows the instalment: the first may bill more, the last the rest."""
-    return paying[1 if len(paying) > 2 else 0]
 
 
 def _declining_parts(
     terms: Terms, later: Sequence[Row], left: Decimal, on: date, keep: str
 ) -> Parts:
     started_on = later[0].due_date - timedelta(days=later[0].days)
+    if capitalised := capitalised_by(terms):
+        if on < capitalised.on:
+            raise Refused(
+                "While interest is capitalised the principal is not settled: prepay after that.",
+                field="on",
+            )
+        started_on = max(started_on, capitalised.on)
     periods = period_rates(terms)
-    passed = sum(due <= on for due, _ in periods)
-    if terms.grace_interest == "capitalised" and passed < terms.interest_grace:
-        raise Refused(
-            "While interest is capitalised the principal is not settled: prepay after that.",
-            field="on",
-        )
-    costs = [
-        sum(rate for due, rate in periods if start < due <= end)
+    if terms.grace_interest == "accrued" and terms.method != "single_payment":
+        bills_on = periods[terms.interest_grace][0]
+        periods = [(bills_on if on < due < bills_on else due, rate) for due, rate in periods]
+    within = [
+        [rate for due, rate in periods if start < due <= end] or [Fraction(0)]
         for start, end in pairwise([started_on, *(row.due_date for row in later)])
     ]
+    costs = [rates[-1] for rates in within]
+    # The periods before the last of a row bill their interest with it, on top of the instalment.
+    earlier = [sum(rates[:-1], Fraction(0)) for rates in within]
 
-    def interest_on(balance: Decimal, rate: Fraction) -> Decimal:
-        return money.money(balance * rate.numerator / rate.denominator, terms.interest_multiple)
-
-    before = [row.balance + row.principal for row in later]
-    # What a row bills on top, waiting from the periods before it, it bills still.
-    waiting = [
-        max(row.interest - interest_on(balance, rate), ZERO)
-        for row, balance, rate in zip(later, before, costs, strict=True)
-    ]
     first = next(k for k, row in enumerate(later) if row.principal > 0)
     each = _each(terms, later[first:], costs[first:], left, keep)
+    spent = _spent(terms, later[0], left, started_on, on, costs[0] + earlier[0])
     parts = []
-    for k, rate in enumerate(costs):
-        interest = interest_on(left, rate)
-        if k == 0:
-            spent = accrual(
-                before[0] - left,
-                start=started_on,
-                end=on,
-                annual_rate=terms.annual_rate,
-                day_count=terms.day_count,
-            )
-            interest += money.money(spent, terms.interest_multiple)
-            interest = min(interest, interest_on(before[0], rate))
+    for k, row in enumerate(later):
+        before = row.balance + row.principal
+        interest = _interest(terms, left, costs[k])
+        waited = (
+            row.interest - _interest(terms, before, costs[k]) - _interest(terms, before, earlier[k])
+        )
+        on_top = _interest(terms, left, earlier[k]) + max(waited, ZERO)
+        if k == 0 and keep == "instalment":
+            interest += spent
+        elif k == 0:
+            on_top += spent
         principal = ZERO
-        if k == len(costs) - 1:
+        if k == len(later) - 1:
             principal = left
         elif k >= first:
-            within = interest if terms.method == "declining_equal_instalments" else ZERO
-            principal = min(max(each - within, ZERO), left)
-        parts.append((principal, interest + waiting[k]))
+            kept = interest if terms.method == "declining_equal_instalments" else ZERO
+            principal = min(max(each - kept, ZERO), left)
+        parts.append((principal, interest + on_top))
         left -= principal
         if not left:
             break
     return parts
+
+
+def _interest(terms: Terms, balance: Decimal, rate: Fraction) -> Decimal:
+    """Return a period's interest on the balance, rounded as the terms say."""
+    return money.money(balance * rate.numerator / rate.denominator, terms.interest_multiple)
+
+
+def _spent(terms: Terms, row: Row, left: Decimal, start: date, on: date, rate: Fraction) -> Decimal:
+    """Return the interest on what is prepaid for its days, at most that of the whole period."""
+    extra = row.balance + row.principal - left
+    spent = accrual(
+        extra, start=start, end=on, annual_rate=terms.annual_rate, day_count=terms.day_count
+    )
+    most = extra * rate.numerator / rate.denominator
+    return money.money(min(spent, most), terms.interest_multiple)
 
 
 def _each(
@@ -317,12 +379,13 @@ def _each(
         return ZERO
     equal = terms.method == "declining_equal_instalments"
     if keep == "instalment":
-        row = _regular(paying)
-        return row.principal + (row.interest if equal else ZERO)
+        k = 1 if len(paying) > 2 else 0
+        interest = _interest(terms, paying[k].balance + paying[k].principal, costs[k])
+        return paying[k].principal + (interest if equal else ZERO)
     if not equal:
         return _rounded(terms, left / len(paying))
     # A = P / Σ Π (1+i)^−1
-    worths = accumulate((1 + rate for rate in costs), lambda grown, growth: grown * growth)
+    worths = accumulate((1 + rate for rate in costs), mul)
     annuity = sum(Decimal(worth.denominator) / worth.numerator for worth in worths)
     return _rounded(terms, left / annuity)
 
@@ -339,18 +402,16 @@ def _flat_parts(
     charged = max(agreed - money.money(given_back, terms.interest_multiple), ZERO)
     paying = [row for row in later if row.principal > 0]
     parts, rest = [], charged
+    kept = charged / agreed if agreed else ZERO
     for row in later[: -len(paying)]:
-        interest = money.money(row.interest * charged / agreed, terms.interest_multiple)
-        interest = min(interest, rest)
+        interest = min(money.money(row.interest * kept, terms.interest_multiple), rest)
         parts.append((ZERO, interest))
         rest -= interest
     owed = left + rest
-    if keep == "term":
-        each = _rounded(terms, owed / len(paying))
-    else:
-        each = _regular(paying).principal + _regular(paying).interest
+    each = _rounded(terms, owed / len(paying))
     for row in paying:
-        total = owed if row is paying[-1] else min(each, owed)
+        total = each if keep == "term" else row.principal + row.interest
+        total = owed if row is paying[-1] else min(total, owed)
         # The interest is cut in proportion, and leaves no later row with more than its total.
         interest = money.money(rest * total / owed, terms.interest_multiple)
         interest = max(min(interest, rest, total), rest - (owed - total))

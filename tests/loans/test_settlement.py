@@ -145,6 +145,36 @@ def test_interest_paid_ahead_counts_towards_what_has_accrued():
     assert sooner.good_through == date(2026, 5, 23)
 
 
+# 60,000 at 2% a month become 62,424 in two months of grace, until 15 March.
+@pytest.mark.parametrize(
+    ("day", "principal", "interest", "per_day", "holds_until"),
+    [
+        (date(2026, 1, 15), "60000.00", "0", "39.45", date(2026, 1, 22)),
+        (date(2026, 2, 15), "61223.01", "0", "39.45", date(2026, 2, 22)),
+        (date(2026, 3, 10), "62130.41", "0", "39.45", date(2026, 3, 14)),
+        (date(2026, 3, 15), "62424.00", "0", "41.05", date(2026, 3, 22)),
+        (date(2026, 3, 25), "62424.00", "410.46", "41.05", date(2026, 4, 1)),
+    ],
+)
+def test_interest_is_principal_only_once_it_is_earned(
+    day, principal, interest, per_day, holds_until
+):
+    calculator = RepaymentCalculator(
+        terms(
+            principal=D(60_000),
+            number_of_repayments=6,
+            interest_grace=2,
+            grace_interest="capitalised",
+        )
+    )
+
+    quoted = calculator.payoff(on=day)
+
+    assert (quoted.principal, quoted.interest) == (D(principal), D(interest))
+    assert (quoted.per_day, quoted.good_through) == (D(per_day), holds_until)
+    assert quoted.total + quoted.rebate == calculator.total_payable()
+
+
 def test_what_is_overdue_is_owed_whole_with_its_fees_and_penalties():
     rows = dues(FLAT, paid_rows=1)
     rows[1] = replace(rows[1], owing={**rows[1].owing, "fees": D(50), "penalties": D(300)})
@@ -240,7 +270,7 @@ def test_money_within_a_period_bears_interest_until_its_day():
 
     # 20,000 for 10 days at 24% over 365 are 131.51; a whole month is never more than 2%.
     assert later[0].interest - at_once[0].interest == D("131.51")
-    assert later[0].total == at_once[0].total
+    assert later[0].principal == at_once[0].principal
     assert too_late[0].interest - at_once[0].interest == D("394.52")
 
 
@@ -366,6 +396,34 @@ def test_periods_without_principal_stay_and_bill_what_waited():
     assert waited[0].interest == D(1800) + D("611.51")
 
 
+def test_interest_that_waits_is_billed_once_where_fees_fall_due_before_it():
+    fee = Fee("Service", "amount", D(600), "spread")
+    waiting = {
+        "principal": D(60_000),
+        "number_of_repayments": 6,
+        "interest_grace": 2,
+        "grace_interest": "accrued",
+        "fees": (fee,),
+        "keep": "term",
+    }
+
+    at_once = prepaid(30_000, on=date(2026, 1, 15), **waiting)
+    later = prepaid(30_000, on=date(2026, 2, 15), **waiting)
+
+    # 2% a month on 30,000 for three months; the first month on the 60,000 that were owed in it.
+    assert [row.interest for row in at_once[:3]] == [0, 0, 1800]
+    assert [row.interest for row in later[:2]] == [0, 2400]
+
+
+def test_a_flat_loan_without_interest_is_prepaid_too():
+    fields = {**FLAT_FIELDS, "annual_rate": D(0), "principal_grace": 3}
+    fee = Fee("Service", "amount", D(600), "spread")
+
+    rows = prepaid(20_000, keep="term", fees=(fee,), **fields)
+
+    assert [row.principal for row in rows] == [0, 10_000, 10_000, 10_000]
+
+
 def test_fees_of_rows_left_out_fall_on_the_last_one():
     fee = Fee("Service", "amount", D(1200), "spread")
 
@@ -447,5 +505,6 @@ def test_every_prepayment_leaves_a_schedule_of_the_rest(
     assert rows[-1].balance == 0
     assert all(min(row.principal, row.interest, row.fees) >= 0 for row in rows)
     assert all(row.total == row.principal + row.interest + row.fees for row in rows)
-    assert [row.due_date for row in rows] == [row.due_date for row in left[: len(rows)]]
+    dues_left = [row.due_date for row in left]
+    assert [row.due_date for row in rows] == sorted({row.due_date for row in rows} & {*dues_left})
     assert sum(row.interest for row in rows) <= sum(row.interest for row in left) + D(unit) * size
