@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.contrib.auth.models import Group
 
 from lms.customers.models import Customer
-from lms.loans.models import Loan, LoanProduct, ProductFee
+from lms.loans.models import Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import lifecycle
 from lms.staff.models import Branch, Staff
 
@@ -83,16 +83,25 @@ def otieno() -> Customer:
 
 
 def product(**fields) -> LoanProduct:
-    """Biashara: 24% a year declining, monthly, 12 instalments, whole shillings."""
+    """Biashara: 24% a year declining, monthly, 12 instalments, whole shillings.
+
+    Its first version is approved and in force since 2000; the fields are those of both.
+    """
     fees = fields.pop("fees", [])
     code = fields.pop("code", "BIASHARA")
     found = LoanProduct.objects.filter(code=code).first()
     if found:
         return found
-    made = LoanProduct(
+    about = {
+        name: fields.pop(name) for name in ("name", "is_active", "notice_days") if name in fields
+    }
+    made = LoanProduct(**{"code": code, "name": f"{code.capitalize()} loan", **about})
+    made.full_clean()
+    made.save()
+    version = ProductVersion(
+        product=made,
+        number=1,
         **{
-            "code": code,
-            "name": f"{code.capitalize()} loan",
             "rate": Decimal(24),
             "rate_period": "year",
             "number_of_repayments": 12,
@@ -100,12 +109,15 @@ def product(**fields) -> LoanProduct:
             "max_principal": Decimal(1_000_000),
             "max_rate": Decimal(400),
             **fields,
-        }
+        },
     )
-    made.full_clean()
-    made.save()
+    version.full_clean()
+    version.save()
     for fee in fees:
-        ProductFee.objects.create(product=made, **fee)
+        ProductFee.objects.create(version=version, **fee)
+    version.status, version.approval_reference = ProductVersion.Status.APPROVED, "Board 1/2000"
+    version.starts_on = date(2000, 1, 1)
+    version.save(update_fields=["status", "approval_reference", "starts_on"])
     return made
 
 

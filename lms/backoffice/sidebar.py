@@ -65,6 +65,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Penalties", "loans.penalty", "gavel"),
             Entry("Waivers", "loans.waiver", "volunteer_activism"),
             Entry("Loan products", "loans.loanproduct", "sell"),
+            Entry("Product versions", "loans.productversion", "contract_edit"),
         ),
     ),
     (

@@ -9,7 +9,7 @@ from lms.errors import Refused
 from lms.imports.kind import Run
 from lms.imports.rowwise import Cells, RowByRow, RowVerdict
 from lms.imports.verdicts import NEW, UNCHANGED
-from lms.loans.models import Loan, LoanProduct
+from lms.loans.models import Loan, LoanProduct, ProductVersion
 from lms.loans.models.terms import Method, RatePeriod, Unit
 from lms.loans.operations import lifecycle
 from lms.money import kes
@@ -118,6 +118,7 @@ class Loans(RowByRow):
         applied_on = cells.read("applied_on", tables.parse_date, disbursed_on or run.on)
         loan = lifecycle.apply(
             **wanted,
+            version=_version(wanted["product"], applied_on, run.on) if disbursed_on else None,
             terms=self._terms(cells),
             by=run.by,
             on=applied_on,
@@ -189,6 +190,11 @@ def _customer(cells: Cells, by: Staff) -> Customer:
         return found[0]
     why = f"“{text}” means several customers" if found else f"There is no customer “{text}”"
     raise Refused(f"{why}. Write the phone, the ID number or CU000123.", field="customer")
+
+
+def _version(product: LoanProduct, applied_on: date, on: date) -> ProductVersion | None:
+    """Return the terms of the day a running loan was applied for, or today's for one before."""
+    return product.version_on(applied_on) or product.version_on(on)
 
 
 def _officer(cells: Cells) -> Staff | None:

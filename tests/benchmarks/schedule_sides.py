@@ -61,7 +61,7 @@ def prepare(rows: int) -> tuple[Staff, str]:
     boss = factories.staff("benchmark", branch=None, is_superuser=True)
     customer, product, branch = factories.wanjiku(), factories.product(), factories.branch()
     template = Loan(customer=customer, branch=branch, created_by=boss)
-    template.copy_terms(product)
+    template.copy_terms(product.version_on(DISBURSED))
     fields = {
         field.attname: getattr(template, field.attname)
         for field in Loan._meta.concrete_fields

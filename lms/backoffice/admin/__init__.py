@@ -11,6 +11,7 @@ from lms.backoffice.admin import (
     mpesa,
     payments,
     people,
+    product_versions,
     products,
     repayments,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "mpesa",
     "payments",
     "people",
+    "product_versions",
     "products",
     "repayments",
 ]

@@ -21,7 +21,7 @@ from lms.backoffice.figures import still_owing
 from lms.backoffice.forms import StaffDialog, date_field, money_field, reason_field
 from lms.errors import Refused
 from lms.loans.models import Loan
-from lms.loans.operations import collection, instalments, lifecycle
+from lms.loans.operations import collection, instalments, lifecycle, offers
 from lms.money import ZERO, kes, money
 from lms.payments.models import Method, Payment
 
@@ -74,6 +74,14 @@ class LoanDialog(StaffDialog):
 
 class LoanReasonDialog(LoanDialog):
     reason = reason_field()
+
+
+class CurrentTermsDialog(LoanDialog):
+    @property
+    def subject(self) -> str:
+        current = self.loan.product.version_on(dates.today())
+        offered = f"today it costs {current.rate_label}" if current else "today it has no terms"
+        return f"{super().subject}: {self.loan.version} costs {self.loan.rate_label}, {offered}."
 
 
 class DisburseDialog(LoanDialog):
@@ -194,6 +202,7 @@ class LoanActions:
             "title": "More",
             "icon": "more_horiz",
             "items": [
+                "take_current_terms",
                 "apply_credit",
                 "add_instalment",
                 "send_back",
@@ -208,6 +217,9 @@ class LoanActions:
     )  # fmt: skip
     offers = {
         "submit": lambda loan: loan.status == Status.DRAFT,
+        "take_current_terms": lambda loan: (
+            loan.status == Status.DRAFT and loan.version.state(on=dates.today()) != "current"
+        ),
         "approve": lambda loan: loan.status == Status.SUBMITTED,
         "disburse": lambda loan: loan.status == Status.APPROVED,
         "take_payment": lambda loan: loan.status == Status.ACTIVE,
@@ -256,6 +268,27 @@ class LoanActions:
     def submit(self, request, form, object_id):
         return self.perform(
             request, object_id, lifecycle.submit, form, done="Submitted for approval."
+        )
+
+    @action(
+        description="Take the current terms",
+        permissions=["submit"],
+        icon="published_with_changes",
+        dialog={
+            "title": "Take the current terms",
+            "description": "Price, fees and rhythm become those the product is offered on today; "
+            "what was adjusted on this draft is lost.",
+            "form_class": CurrentTermsDialog,
+            "form_submit_text": "Take them",
+        },
+    )
+    def take_current_terms(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            offers.take_current_terms,
+            form,
+            done=lambda loan: f"{loan.number} has the terms of {loan.version}.",
         )
 
     @action(

@@ -30,7 +30,7 @@ class LoanForm(forms.ModelForm):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if product := self.fields.get("product"):
-            product.queryset = LoanProduct.objects.filter(is_active=True)
+            product.queryset = LoanProduct.objects.open_on(dates.today())
         if officer := self.fields.get("loan_officer"):
             known = officer.queryset.filter(is_active=True).values("pk")
             mine = Staff.objects.filter(pk__in=known)
@@ -39,7 +39,7 @@ class LoanForm(forms.ModelForm):
     @cached_property
     def fees(self):
         """The fees the loan has, or starts with."""
-        holder = self.instance if self.instance.pk else self.instance.product
+        holder = self.instance if self.instance.pk else self.instance.version
         return [fee.as_fee() for fee in holder.fees.all()]
 
     def clean(self):
@@ -47,7 +47,7 @@ class LoanForm(forms.ModelForm):
         cleaned = super().clean()
         product = cleaned.get("product")
         if product and not self.instance.pk:
-            self.instance.copy_terms(product)
+            self.instance.copy_terms(product.version_on(dates.today()))
         return cleaned
 
     def _post_clean(self) -> None:

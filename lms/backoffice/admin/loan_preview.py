@@ -161,10 +161,11 @@ class LoanPreview:
             raise PermissionDenied
         chosen = request.GET.get("product", "")
         product = LoanProduct.objects.filter(pk=chosen if chosen.isdigit() else None).first()
-        if product is None:
+        version = product and product.version_on(dates.today())
+        if version is None:
             return HttpResponse(status=204)
         form_class = self.get_form(request, None, change=False)
-        form = form_class(initial={name: getattr(product, name) for name in form_class.TERMS})
+        form = form_class(initial={name: getattr(version, name) for name in form_class.TERMS})
         widgets = [form[name].as_widget(attrs={"hx-swap-oob": "true"}) for name in form.TERMS]
         response = render(request, "admin/loans/terms.html", {"widgets": widgets})
         response["HX-Trigger-After-Settle"] = "terms"

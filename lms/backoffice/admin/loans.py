@@ -108,6 +108,7 @@ class LoanResource(ModelResource):
     customer = Field(column_name="customer", attribute="customer__name")
     phone = Field(column_name="phone", attribute="customer__phone")
     product = Field(column_name="product", attribute="product__code")
+    version = Field(column_name="version", attribute="version__number")
     branch = Field(column_name="branch", attribute="branch__code")
     loan_officer = Field(column_name="loan_officer", attribute="loan_officer__username")
     outstanding = Field(column_name="outstanding", attribute="position__outstanding")
@@ -116,8 +117,8 @@ class LoanResource(ModelResource):
     class Meta:
         model = Loan
         fields = (
-            "number", "legacy_number", "customer", "phone", "product", "principal", "rate",
-            "rate_period", "method", "number_of_repayments", "status", "applied_on",
+            "number", "legacy_number", "customer", "phone", "product", "version", "principal",
+            "rate", "rate_period", "method", "number_of_repayments", "status", "applied_on",
             "approved_on", "disbursed_on", "closed_on", "outstanding", "overdue_since",
             "loan_officer", "branch", "purpose", "decision",
         )  # fmt: skip
@@ -134,7 +135,9 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
     list_display = ("shown_number", "borrower", "product", "shown_principal",
                     "shown_status", "outstanding", "late", "loan_officer", "branch",
                     "disbursed_on")  # fmt: skip
-    list_select_related = ("customer", "product", "branch", "loan_officer", "position")
+    list_select_related = (
+        "customer", "product", "version", "branch", "loan_officer", "position",
+    )  # fmt: skip
     list_filter = (
         StatusFilter,
         LateFilter,
@@ -174,7 +177,7 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
             "Application",
             {
                 "fields": (
-                    ("customer", "product"),
+                    ("customer", "version"),
                     ("principal", "number_of_repayments"),
                     ("rate", "shown_method"),
                     ("first_due", "purpose"),
@@ -203,7 +206,7 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
             "Application",
             {
                 "fields": (
-                    ("customer", "product"),
+                    ("customer", "version"),
                     ("shown_principal", "shown_method"),
                     ("number_of_repayments", "shown_rhythm"),
                     ("first_due", "purpose"),
@@ -287,7 +290,8 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
         initial = super().get_changeform_initial_data(request)
         chosen = str(initial.get("product", ""))
         product = LoanProduct.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
-        terms = {name: getattr(product, name) for name in LoanForm.TERMS} if product else {}
+        version = product and product.version_on(dates.today())
+        terms = {name: getattr(version, name) for name in LoanForm.TERMS} if version else {}
         return {**terms, **initial}
 
     def formfield_for_foreignkey(self, field, request, **kwargs):

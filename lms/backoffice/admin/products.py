@@ -1,59 +1,50 @@
-"""Loan products: the terms on offer, with what they cost a customer."""
-
-from decimal import Decimal
+"""Loan products by name, each with the versions of its terms."""
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q
-from django.http import Http404
-from django.shortcuts import render
-from django.urls import path, reverse
+from django.db.models import Count, Prefetch, Q
+from django.shortcuts import redirect
+from django.urls import reverse
 from import_export.resources import ModelResource
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
-from unfold.decorators import display
+from unfold.contrib.filters.admin import BooleanRadioFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
 from lms import dates
-from lms.backoffice.admin.loan_preview import FEE_FIELDS, preview_of, sentences, typed_fees
 from lms.backoffice.admin.loan_story import rhythm_of
-from lms.backoffice.base import EditableTabular, StaffAdmin
-from lms.errors import Refused
-from lms.loans.models import Loan, LoanProduct, ProductFee
+from lms.backoffice.admin.product_versions import STATE_COLOURS, example_loan
+from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
+from lms.backoffice.forms import StaffDialog
+from lms.loans.models import Loan, LoanProduct, ProductVersion
+from lms.loans.operations import offers
 from lms.loans.penalties import describe
-from lms.money import kes, money
-
-THOUSAND = Decimal(1000)
+from lms.money import kes
 
 
-def example_amount(product: LoanProduct) -> Decimal:
-    """Return the middle of what the product lends, in whole thousands where it is that much."""
-    middle = (product.min_principal + product.max_principal) / 2
-    return money(middle, THOUSAND) if middle >= THOUSAND else money(middle)
-
-
-def example_loan(product: LoanProduct) -> Loan:
-    """Return an unsaved loan of the example amount on the usual terms."""
-    loan = Loan(principal=example_amount(product))
-    loan.copy_terms(product)
-    return loan
-
-
-class FeeInline(EditableTabular):
-    model = ProductFee
-    fields = FEE_FIELDS
-    ordering = ("pk",)
+class VersionInline(ReadOnlyTabular):
+    model = ProductVersion
+    verbose_name_plural = "versions"
     tab = False
+    fields = ("number", "shown_state", "price", "starts_on", "ends_on", "approval_reference",
+              "approved_by", "note")  # fmt: skip
+    readonly_fields = fields
+    ordering = ("-number",)
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("product", "approved_by")
+
+    @display(description="Status", label=STATE_COLOURS)
+    def shown_state(self, version):
+        return version.STATES[version.state(on=dates.today())]
+
+    @display(description="Price")
+    def price(self, version):
+        return version.rate_label
 
 
 class LoanProductResource(ModelResource):
     class Meta:
         model = LoanProduct
-        fields = (
-            "code", "name", "is_active", "method", "rate", "rate_period", "day_count",
-            "repay_every", "repay_unit", "number_of_repayments", "min_principal",
-            "max_principal", "min_repayments", "max_repayments", "min_rate", "max_rate",
-            "penalty_base", "penalty_value", "penalty_frequency", "penalty_grace_days",
-            "allocation_order", "surplus",
-        )  # fmt: skip
+        fields = ("code", "name", "description", "is_active", "notice_days")
         export_order = fields
 
 
@@ -63,156 +54,112 @@ class LoanProductAdmin(StaffAdmin):
     resource_classes = (LoanProductResource,)
     list_display = ("name", "code", "price", "shown_method", "amounts", "rhythm", "penalty",
                     "running", "is_active")  # fmt: skip
-    list_filter = (("is_active", BooleanRadioFilter), ("method", ChoicesDropdownFilter))
+    list_filter = (("is_active", BooleanRadioFilter),)
     search_fields = ("name", "code")
     ordering = ("name",)
-    inlines = (FeeInline,)
-    change_form_after_template = "admin/loans/preview_slot.html"
-    conditional_fields = {
-        "penalty_value": "penalty_base != 'none'",
-        "penalty_frequency": "penalty_base != 'none'",
-        "penalty_grace_days": "penalty_base != 'none'",
-        "penalty_start": "penalty_base != 'none'",
-        "penalty_cap_kind": "penalty_base != 'none'",
-        "penalty_cap_value": "penalty_base != 'none' && penalty_cap_kind != 'none'",
-    }
     fieldsets = (
-        ("What", {"fields": (("name", "code"), "description", "is_active")}),
-        ("Price", {"fields": ("method", ("rate", "rate_period"), "day_count")}),
-        (
-            "Rhythm",
-            {"fields": (("repay_every", "repay_unit"), "number_of_repayments")},
-        ),
-        (
-            "Grace",
-            {"fields": (("principal_grace", "interest_grace"), "grace_interest")},
-        ),
-        (
-            "Late penalties",
-            {
-                "fields": (
-                    ("penalty_base", "penalty_value"),
-                    ("penalty_frequency", "penalty_grace_days"),
-                    "penalty_start",
-                    ("penalty_cap_kind", "penalty_cap_value"),
-                )
-            },
-        ),
-        (
-            "Rounding and allocation",
-            {
-                "fields": (
-                    ("instalment_multiple", "interest_multiple"),
-                    "rounding_mode",
-                    ("allocation_order", "allocation_direction"),
-                    "surplus",
-                )
-            },
-        ),
-        (
-            "Limits",
-            {
-                "fields": (
-                    ("min_principal", "max_principal"),
-                    ("min_repayments", "max_repayments"),
-                    ("min_rate", "max_rate"),
-                )
-            },
-        ),
+        (None, {"fields": (("name", "code"), "description", ("is_active", "notice_days"))}),
     )
+    actions_detail = ("new_version",)
+    actions_row = ("new_version",)
+    offers = {"new_version": lambda product: not product.versions.filter(status="draft").exists()}
 
     def get_queryset(self, request):
-        """Count the running loans that the person may see."""
+        """Bring the terms in force, and count the running loans that the person may see."""
         running = Q(loans__status=Loan.Status.ACTIVE)
         if not request.user.sees_all_branches:
             running &= Q(loans__branch=request.user.branch_id)
-        return super().get_queryset(request).annotate(loans_running=Count("loans", running))
+        in_force = ProductVersion.objects.in_force(on=dates.today())
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(loans_running=Count("loans", running))
+            .prefetch_related(Prefetch("versions", in_force, to_attr="in_force"))
+        )
 
     def get_readonly_fields(self, request, obj=None):
         """The code names the product in files and letters, so it stays."""
-        return ("code",) if obj else ()
+        return (*super().get_readonly_fields(request, obj), *(("code",) if obj else ()))
 
-    # --- The example ---------------------------------------------------------------------------
-    def get_urls(self):
-        wrap = self.admin_site.admin_view
-        return [
-            path("preview/", wrap(self.preview_view), name="loans_loanproduct_preview"),
-            path("<int:pk>/preview/", wrap(self.preview_view), name="loans_loanproduct_preview_of"),
-            *super().get_urls(),
-        ]
+    def get_inlines(self, request, obj):
+        return (VersionInline,) if obj else ()
 
-    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        may_write = (
-            self.has_change_permission(request) if object_id else self.has_add_permission(request)
+    # --- A new product goes on to its first terms ------------------------------------------------
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        if not change:
+            offers.new_version(obj, by=request.user, on=dates.today())
+
+    def response_add(self, request, obj, post_url_continue=None):
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"{obj} is saved. Write its terms, then have them approved.")
+        return redirect(_page_of(obj.versions.get()))
+
+    def has_renew_permission(self, request, obj=None):
+        return request.user.has_perm("loans.add_productversion")
+
+    @action(
+        description="New version",
+        permissions=["renew"],
+        icon="edit_document",
+        variant=ActionVariant.PRIMARY,
+        dialog={
+            "title": "New version of the terms",
+            "description": "A draft with the latest terms, fees and rules, to be changed and "
+            "approved. Running loans keep theirs.",
+            "form_class": StaffDialog,
+            "form_submit_text": "Make the draft",
+        },
+    )
+    def new_version(self, request, form, object_id):
+        made = []
+
+        def draft(product, **answers):
+            made.append(offers.new_version(product, **answers))
+            return made[0]
+
+        response = self.perform(
+            request, object_id, draft, form, done=lambda version: f"{version} is a draft."
         )
-        url = (
-            reverse("admin:loans_loanproduct_preview_of", args=[object_id])
-            if object_id and str(object_id).isdecimal()
-            else reverse("admin:loans_loanproduct_preview")
-        )
-        extra_context = {
-            "preview_slot": {"url": url, "follows": may_write},
-            **(extra_context or {}),
-        }
-        return super().changeform_view(request, object_id, form_url, extra_context)
-
-    def preview_view(self, request, pk=None):
-        """Show what the product costs as it is typed, on the example amount; store nothing."""
-        product = None
-        if pk is not None and (product := self.get_object(request, str(pk))) is None:
-            raise Http404
-        allowed = self.has_view_permission(request) if product else self.has_add_permission(request)
-        if not allowed:
-            raise PermissionDenied
-        if request.method == "POST" and (product is None or self.has_change_permission(request)):
-            form = self.get_form(request, product, change=product is not None)(
-                request.POST, instance=product
-            )
-            named = {"name", "code", "description"}
-            priced = [name for name in form.fields if name not in named]
-            if not form.is_valid() and (wrong := sentences(form, priced)):
-                return render(request, "admin/loans/preview.html", {"wrong": wrong})
-            product, fees = form.instance, typed_fees(request, form.instance, ProductFee)
-        elif product is not None:
-            fees = None
-        else:
-            return render(request, "admin/loans/preview.html")
-        if fees is None:
-            fees = [fee.as_fee() for fee in product.fees.all()] if product.pk else []
-        return render(request, "admin/loans/preview.html", self._example(product, fees))
-
-    def _example(self, product: LoanProduct, fees) -> dict:
-        loan = example_loan(product)
-        try:
-            preview = preview_of(loan, on=dates.today(), fees=fees)
-        except Refused as refusal:
-            return {"wrong": [refusal.message]}
-        heading = (
-            f"{product.rate_label} is {preview.apr:,.2f}% APR: {kes(loan.principal)} lent today"
-        )
-        return {"preview": preview, "heading": heading}
+        if made:
+            response["HX-Redirect"] = _page_of(made[0])
+        return response
 
     # --- Columns -------------------------------------------------------------------------------
     @display(description="Price")
     def price(self, product):
-        return product.rate_label
+        return next((version.rate_label for version in product.in_force), "No terms in force")
 
     @display(description="Method")
     def shown_method(self, product):
-        return product.get_method_display()
+        return next((version.get_method_display() for version in product.in_force), "-")
 
-    @display(description="Lends", ordering="max_principal")
+    @display(description="Lends")
     def amounts(self, product):
-        return f"{kes(product.min_principal)} to {product.max_principal:,.2f}"
+        return next((amounts_of(version) for version in product.in_force), "-")
 
     @display(description="Repayments")
     def rhythm(self, product):
-        return f"{product.number_of_repayments}, every {rhythm_of(product)}"
+        return next(
+            (f"{each.number_of_repayments}, every {rhythm_of(each)}" for each in product.in_force),
+            "-",
+        )
 
     @display(description="Late penalty")
     def penalty(self, product):
-        return describe(example_loan(product).penalty_rule)
+        return next(
+            (describe(example_loan(version).penalty_rule) for version in product.in_force), "-"
+        )
 
     @display(description="Running loans", ordering="loans_running")
     def running(self, product):
         return product.loans_running
+
+
+def amounts_of(version: ProductVersion) -> str:
+    return f"{kes(version.min_principal)} to {version.max_principal:,.2f}"
+
+
+def _page_of(version: ProductVersion) -> str:
+    return reverse("admin:loans_productversion_change", args=[version.pk])

@@ -1,8 +1,10 @@
 """What the demo's lender offers: every interest method and every rhythm."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 
-from lms.loans.models import LoanProduct, ProductFee
+from lms.loans.models import LoanProduct, ProductFee, ProductVersion
+from lms.loans.operations import offers
 
 # Code: name, terms, limits and fees. Rates are percent of the named period, amounts KES.
 PRODUCTS = {
@@ -90,38 +92,67 @@ PRODUCTS = {
 }  # fmt: skip
 
 
-def offer(*, by) -> dict[str, LoanProduct]:
-    """Create every product with its fees; return them by code."""
-    return {code: _offer_one(code, dict(terms), by=by) for code, terms in PRODUCTS.items()}
+def offer(*, by, approver, on: date) -> dict[str, LoanProduct]:
+    """Create every product with its approved terms and fees; return them by code."""
+    return {
+        code: _offer_one(code, dict(terms), by=by, approver=approver, on=on)
+        for code, terms in PRODUCTS.items()
+    }
 
 
-def _offer_one(code: str, terms: dict, *, by) -> LoanProduct:
+def raise_price(product: LoanProduct, *, by, approver, on: date) -> ProductVersion:
+    """Have dearer terms approved that start when the notice has passed."""
+    version = offers.new_version(product, by=by, on=on)
+    version.rate += 1
+    version.note = "Cost of funds went up by one point."
+    version._history_user, version._change_reason = by, "Cost of funds"
+    version.save()
+    return offers.approve_version(
+        version,
+        reference=f"BRD/{on:%Y}/{version.number:02d} price",
+        starts_on=on + timedelta(days=product.notice_days),
+        by=approver,
+        on=on,
+    )
+
+
+def _offer_one(code: str, terms: dict, *, by, approver, on: date) -> LoanProduct:
     smallest, largest, fewest, most = terms.pop("limits")
     base, value, frequency, grace, cap_kind, cap = terms.pop("penalty")
     fees, rate = terms.pop("fees"), Decimal(terms.pop("rate"))
-    product = LoanProduct(
-        code=code,
-        rate=rate,
-        min_rate=rate / 2,
-        max_rate=rate * 2,
-        min_principal=Decimal(smallest),
-        max_principal=Decimal(largest),
-        min_repayments=fewest,
-        max_repayments=most,
-        penalty_base=base,
-        penalty_value=Decimal(value),
-        penalty_frequency=frequency,
-        penalty_grace_days=grace,
-        penalty_cap_kind=cap_kind,
-        penalty_cap_value=Decimal(cap),
-        **terms,
-    )
+    product = LoanProduct(code=code, name=terms.pop("name"), description=terms.pop("description"))
     product.full_clean()
-    product._history_user, product._change_reason = by, "Offered"
-    product.save()
+    _save(product, by=by)
+    version = offers.new_version(product, by=by, on=on)
+    given = terms | {
+        "rate": rate,
+        "min_rate": rate / 2,
+        "max_rate": rate * 2,
+        "min_principal": Decimal(smallest),
+        "max_principal": Decimal(largest),
+        "min_repayments": fewest,
+        "max_repayments": most,
+        "penalty_base": base,
+        "penalty_value": Decimal(value),
+        "penalty_frequency": frequency,
+        "penalty_grace_days": grace,
+        "penalty_cap_kind": cap_kind,
+        "penalty_cap_value": Decimal(cap),
+    }
+    for name, value in given.items():
+        setattr(version, name, value)
+    version.full_clean()
+    _save(version, by=by)
     for name, kind, amount, when in fees:
-        fee = ProductFee(product=product, name=name, kind=kind, value=Decimal(amount), when=when)
+        fee = ProductFee(version=version, name=name, kind=kind, value=Decimal(amount), when=when)
         fee.full_clean()
-        fee._history_user, fee._change_reason = by, "Offered"
-        fee.save()
+        _save(fee, by=by)
+    offers.approve_version(
+        version, reference=f"BRD/{on:%Y}/{code}", starts_on=on, by=approver, on=on
+    )
     return product
+
+
+def _save(record, *, by) -> None:
+    record._history_user, record._change_reason = by, "Offered"
+    record.save()

@@ -26,6 +26,7 @@ from lms.money import SHILLING, ZERO, money
 SEED = 254
 NIGHT = 23.2
 PENALTIES_EVERY = 21  # days; the rule catches up on the nights between
+PRICE_DECIDED = 10  # days ago
 SECURED_FROM = Decimal(60_000)
 
 
@@ -73,7 +74,12 @@ class Story:
         first = self.today - timedelta(days=plans.OLDEST + 30)
         self.clock.moment = self.moment(first, 8)
         self.office = people.open_office()
-        self.products = products.offer(by=self.office.admin)
+        manager = self.office.teams["DEMONRB"].manager
+        self.products = products.offer(by=self.office.admin, approver=manager, on=first)
+        dearer = partial(
+            products.raise_price, self.products["BIASHARA"], by=self.office.admin, approver=manager
+        )
+        self.plan(self.today - timedelta(days=PRICE_DECIDED), 10, lambda day: dearer(on=day))
         strangers = people.personas(self.random)
         waiting = {
             code: [persona for persona in strangers if persona.branch == code][::-1]

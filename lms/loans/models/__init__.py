@@ -10,7 +10,7 @@ from lms.loans.models.portfolio import (
     ProvisionBand,
     ProvisionTable,
 )
-from lms.loans.models.products import LoanProduct, ProductFee
+from lms.loans.models.products import LoanProduct, ProductFee, ProductVersion
 from lms.loans.models.repayments import Penalty, Repayment, Waiver
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Penalty",
     "Position",
     "ProductFee",
+    "ProductVersion",
     "Provision",
     "ProvisionBand",
     "ProvisionTable",

@@ -16,7 +16,7 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.calculator import Terms as ScheduleTerms
-from lms.loans.models.products import LoanProduct
+from lms.loans.models.products import LoanProduct, ProductVersion
 from lms.loans.models.terms import FeeTerms, HolidayRule, Terms
 from lms.loans.penalties import PenaltyRule
 from lms.money import CENT, ZERO, MoneyField, kes
@@ -86,6 +86,13 @@ class Loan(Terms):
 
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="loans")
     product = models.ForeignKey(LoanProduct, models.PROTECT, related_name="loans")
+    version = models.ForeignKey(
+        ProductVersion,
+        models.PROTECT,
+        verbose_name="product version",
+        editable=False,
+        related_name="loans",
+    )
     branch = models.ForeignKey(Branch, models.PROTECT, related_name="loans")
     loan_officer = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="loans"
@@ -203,15 +210,15 @@ class Loan(Terms):
             raise ValidationError(
                 {"legacy_number": "This reads like a loan number of ours: money would go astray."}
             )
-        has_both = self.product_id and self.principal is not None
-        if has_both and (wrong := self.product.breaches(self)):
+        has_both = self.version_id and self.principal is not None
+        if has_both and (wrong := self.version.breaches(self)):
             raise ValidationError(wrong)
 
-    def copy_terms(self, product: LoanProduct) -> None:
-        """Take over every term of the product; the fees are copied by `operations.apply`."""
-        self.product = product
+    def copy_terms(self, version: ProductVersion) -> None:
+        """Take over every term of the version; the fees are copied by `operations.apply`."""
+        self.product, self.version = version.product, version
         for field in Terms.TERM_FIELDS:
-            setattr(self, field, getattr(product, field))
+            setattr(self, field, getattr(version, field))
 
     def schedule_terms(self, *, disbursed_on: date, fees=None) -> ScheduleTerms:
         """Return the pure terms of this loan, as the calculator takes them.

@@ -1,4 +1,4 @@
-"""The terms that a product offers and a loan copies."""
+"""The terms that a version of a product offers and a loan copies."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from django.db import models
 
 from lms.loans import allocation
 from lms.loans.calculator import Fee
-from lms.money import ZERO, MoneyField
+from lms.money import ZERO, MoneyField, kes
 
 
 class Method(models.TextChoices):
@@ -142,7 +142,7 @@ class Surplus(models.TextChoices):
 
 
 class Terms(models.Model):
-    """What product and loan share: interest, rhythm, grace, penalties, rounding, allocation."""
+    """What a version of a product and a loan share, from interest and rhythm to allocation."""
 
     method = models.CharField(
         "interest method", max_length=28, choices=Method, default=Method.EQUAL_INSTALMENTS
@@ -345,6 +345,17 @@ class FeeTerms(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def summary(self) -> str:
+        """The fee as staff say it: 2.5% of principal, deducted from the disbursement."""
+        amount = (
+            kes(self.value)
+            if self.kind == self.Kind.AMOUNT
+            else f"{self.value.normalize():f}{self.get_kind_display()}"
+        )
+        excise = f", {self.excise_rate.normalize():f}% excise" if self.excise_rate else ""
+        return f"{amount}, {self.get_when_display()}{excise}"
 
     def as_fee(self) -> Fee:
         return Fee(

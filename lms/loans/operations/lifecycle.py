@@ -6,12 +6,13 @@ from decimal import Decimal
 from django.db import transaction
 from simple_history.utils import bulk_create_with_history
 
+from lms import dates
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
-from lms.loans.models import Loan, LoanFee, LoanProduct, Position, Repayment
+from lms.loans.models import Loan, LoanFee, LoanProduct, Position, ProductVersion, Repayment
 from lms.loans.operations import rows
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
@@ -28,16 +29,17 @@ def apply(
     by,
     on: date,
     terms: dict | None = None,
+    version: ProductVersion | None = None,
     **details,
 ) -> Loan:
-    """Write an application down as a draft, with the product's terms and fees.
+    """Write an application down as a draft, with the terms and fees in force on the day.
 
     `terms` override single terms of the product within its limits; `details` are other fields
-    of the loan (purpose, first_due, loan_officer, legacy_number).
+    of the loan (purpose, first_due, loan_officer, legacy_number). `version` names other terms
+    than those in force, for a loan that was made elsewhere.
     Raises Refused naming the field that lies outside the product's limits.
     """
-    if not product.is_active:
-        raise Refused(f"{product.name} is no longer on offer.", field="product")
+    version = version or offered(product, on=on)
     if Loan.key_of(details.get("legacy_number")):
         raise Refused(
             f"“{details['legacy_number']}” reads like a loan number of ours: "
@@ -53,10 +55,10 @@ def apply(
         created_by=by,
         **details,
     )
-    loan.copy_terms(product)
+    loan.copy_terms(version)
     for field, value in (terms or {}).items():
         setattr(loan, field, value)
-    for field, sentence in product.breaches(loan).items():
+    for field, sentence in version.breaches(loan).items():
         raise Refused(sentence, field=field)
     loan._history_user, loan._change_reason = by, "Applied"
     with transaction.atomic():
@@ -65,8 +67,18 @@ def apply(
     return loan
 
 
+def offered(product: LoanProduct, *, on: date) -> ProductVersion:
+    """Return the terms a product is offered on. Raises Refused when it has none on the day."""
+    if not product.is_active:
+        raise Refused(f"{product.name} is no longer on offer.", field="product")
+    version = product.version_on(on)
+    if version is None:
+        raise Refused(f"{product.name} has no approved terms on {dates.show(on)}.", field="product")
+    return version
+
+
 def copy_fees(loan: Loan, *, by) -> None:
-    """Give a new loan the fees of its product, inside the caller's transaction."""
+    """Give a loan the fees of its version, inside the caller's transaction."""
     fees = [
         LoanFee(
             loan=loan,
@@ -76,19 +88,26 @@ def copy_fees(loan: Loan, *, by) -> None:
             when=fee.when,
             excise_rate=fee.excise_rate,
         )
-        for fee in loan.product.fees.all()
+        for fee in loan.version.fees.all()
     ]
     if fees:
         bulk_create_with_history(
-            fees, LoanFee, default_user=by, default_change_reason="Copied from the product"
+            fees,
+            LoanFee,
+            default_user=by,
+            default_change_reason=f"Copied from {loan.version}"[:100],
         )
 
 
 def submit(loan: Loan, *, by, on: date) -> Loan:
-    """Hand a draft to the people who approve. Raises Refused when its terms cannot work."""
+    """Hand a draft to the people who approve.
+
+    Raises Refused when its terms cannot work, or are no longer offered.
+    """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
-        for sentence in loan.product.breaches(loan).values():
+        loan.version.must_be_in_force(on=on)
+        for sentence in loan.version.breaches(loan).values():
             raise Refused(sentence)
         _must_work(loan.calculator(disbursed_on=on))
         loan.submitted_by = by
@@ -105,7 +124,10 @@ def _must_work(calculator: RepaymentCalculator) -> None:
 
 
 def approve(loan: Loan, *, by, on: date) -> Loan:
-    """Agree to lend. Raises Refused for one's own work, above one's limit, or without KYC."""
+    """Agree to lend.
+
+    Raises Refused for one's own work, above one's limit, without KYC, or on terms that ended.
+    """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
         if loan.status == Status.ACTIVE:  # the way back is undoing its disbursement
@@ -118,6 +140,7 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
             )
         if loan.customer.kyc_status != Customer.Kyc.VERIFIED:
             raise Refused(f"The KYC of {loan.customer.name} is not verified yet.")
+        loan.version.must_be_in_force(on=on)
         loan.approved_by, loan.approved_on = by, on
         loan.move_to(
             Status.APPROVED, by=by, reason="Approved", fields=("approved_by", "approved_on")
@@ -170,6 +193,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 "it cannot be disbursed before.",
                 field="on",
             )
+        loan.version.must_be_in_force(on=loan.approved_on)
         calculator = loan.calculator(disbursed_on=on)
         _must_work(calculator)
         create_schedule(loan, calculator, by=by)

@@ -1,0 +1,116 @@
+"""The move of terms from products to versions, on rows as they stood before it."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+BEFORE = ("loans", "0007_seed_provision_tables")
+AFTER = ("loans", "0010_require_versions")
+
+
+@pytest.fixture
+def empty_database(django_db_setup, django_db_blocker, tmp_path):
+    """A database without tables, in the place of the tests' own."""
+    own = connection.settings_dict["NAME"]
+    with django_db_blocker.unblock():
+        connection.close()
+        if connection.vendor == "postgresql":
+            name = f"{own}_migrations"
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+                cursor.execute(f"CREATE DATABASE {name}")
+        else:
+            name = tmp_path / "empty.sqlite3"
+        connection.settings_dict["NAME"] = name
+        yield
+        connection.close()
+        connection.settings_dict["NAME"] = own
+        if connection.vendor == "postgresql":
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE {name}")
+
+
+def migrate(target: tuple[str, str]):
+    """Migrate to a state of the tables; return the models as they were then."""
+    MigrationExecutor(connection).migrate([target])
+    return MigrationExecutor(connection).loader.project_state([target]).apps
+
+
+def lend(apps, product, *, applied_on: date, disbursed_on: date | None = None) -> int:
+    """Write a loan of before the move down; return its key."""
+    branch, _ = apps.get_model("staff", "Branch").objects.get_or_create(code="NRB", name="Nairobi")
+    person, _ = apps.get_model("staff", "Staff").objects.get_or_create(username="njeri")
+    customer, _ = apps.get_model("customers", "Customer").objects.get_or_create(
+        phone="254712345678", id_number="12345678", name="Wanjiku Mwangi", branch=branch
+    )
+    loan = apps.get_model("loans", "Loan").objects.create(
+        customer=customer,
+        product=product,
+        branch=branch,
+        principal=Decimal(50_000),
+        applied_on=applied_on,
+        disbursed_on=disbursed_on,
+        created_by=person,
+    )
+    return loan.pk
+
+
+def test_each_product_becomes_its_approved_first_version_and_back(empty_database):
+    apps = migrate(BEFORE)
+    product_model = apps.get_model("loans", "LoanProduct")
+    terms = {"rate": Decimal("2.75"), "penalty_base": "fixed", "penalty_value": Decimal(300)}
+    lent = product_model.objects.create(
+        code="LENT", name="Lent", max_principal=Decimal(70_000), **terms
+    )
+    product_model.objects.create(code="NEVER", name="Never lent")
+    apps.get_model("loans", "ProductFee").objects.create(product=lent, name="Fee", value=Decimal(2))
+    for day, rate in ((1, Decimal(2)), (2, Decimal("2.75"))):
+        apps.get_model("loans", "HistoricalLoanProduct").objects.create(
+            id=lent.pk,
+            code="LENT",
+            name="Lent",
+            rate=rate,
+            history_date=datetime(2026, 1, day, tzinfo=UTC),
+            history_type="~",
+            history_change_reason=f"Day {day}",
+        )
+    loan = lend(apps, lent, applied_on=date(2024, 5, 2), disbursed_on=date(2023, 12, 1))
+    lend(apps, lent, applied_on=date(2024, 1, 9))
+
+    apps = migrate(AFTER)
+
+    version_model = apps.get_model("loans", "ProductVersion")
+    first, never = version_model.objects.order_by("product__code")
+    assert (first.number, first.status, first.starts_on, first.ends_on) == (
+        1,
+        "approved",
+        date(2023, 12, 1),
+        None,
+    )
+    assert (first.rate, first.penalty_value, first.max_principal) == (
+        Decimal("2.75"),
+        Decimal(300),
+        Decimal(70_000),
+    )
+    assert (never.status, never.starts_on) == ("approved", date(2000, 1, 1))
+    assert first.fees.get().value == Decimal(2)
+    past = apps.get_model("loans", "HistoricalProductVersion").objects.order_by("history_date")
+    assert list(past.values_list("id", "rate", "history_change_reason")) == [
+        (first.pk, Decimal(2), "Day 1"),
+        (first.pk, Decimal("2.75"), "Day 2"),
+    ]
+    loans = apps.get_model("loans", "Loan").objects
+    assert set(loans.values_list("version_id", flat=True)) == {first.pk}
+    assert loans.get(pk=loan).product_id == lent.pk
+
+    apps = migrate(BEFORE)
+
+    back = apps.get_model("loans", "LoanProduct").objects.get(code="LENT")
+    assert (back.rate, back.penalty_value, back.fees.get().value) == (
+        Decimal("2.75"),
+        Decimal(300),
+        Decimal(2),
+    )
