@@ -14,7 +14,8 @@ from lms.errors import Refused
 from lms.loans import apr as price
 from lms.loans import penalties, settlement
 from lms.loans.interest import PERIODS_A_YEAR
-from lms.loans.schedule import Fee, FeeSum, Row, Terms, fee_sum, schedule
+from lms.loans.schedule import Row, rounding_warning, schedule
+from lms.loans.terms import Fee, FeeSum, Terms, Tranche, fee_sum
 from lms.money import CENT
 
 # The days of a period of one unit when it is not regular. Source: 12 CFR 1026, Appendix J (b)(5).
@@ -35,6 +36,18 @@ class RepaymentCalculator:
         """Return the instalments. Raises Refused for terms whose rounding cannot work."""
         return list(self._rows)
 
+    def warning(self) -> str | None:
+        """Return a sentence where rounding makes the last instalment far larger than the others."""
+        return rounding_warning(self.terms)
+
+    def capitalised_interest(self) -> Decimal:
+        """Return the interest of grace that became principal (KES): it still counts as interest.
+
+        In duplum and the credit bureau's principal are measured on what was lent.
+        """
+        lent = self.terms.disbursed + fee_sum(self.terms, "added_to_principal").total
+        return sum((row.principal for row in self._rows), money.ZERO) - lent
+
     def fees_deducted(self) -> FeeSum:
         """Return the fees and excise kept back from the disbursement (KES)."""
         return fee_sum(self.terms, "deducted")
@@ -45,7 +58,7 @@ class RepaymentCalculator:
         return FeeSum(first.fee + spread.fee, first.excise + spread.excise)
 
     def net_disbursed(self) -> Decimal:
-        """Return what the customer receives: principal less the fees deducted (KES)."""
+        """Return what the customer receives first: principal less the fees deducted (KES)."""
         return money.money(self.terms.principal - self.fees_deducted().total)
 
     def total_payable(self) -> Decimal:
@@ -55,7 +68,7 @@ class RepaymentCalculator:
     def total_cost_of_credit(self) -> Decimal:
         """Return what the loan costs above the principal: interest, fees, excise (KES)."""
         before = self.fees_deducted().total + fee_sum(self.terms, "paid_before").total
-        return self.total_payable() + before - self.terms.principal
+        return self.total_payable() + before - self.terms.disbursed
 
     def apr(self, unit: Decimal = CENT) -> Decimal:
         """Return the nominal annual percentage rate: the period's rate × periods a year (%).
@@ -71,11 +84,13 @@ class RepaymentCalculator:
         Source: 2008/48/EC, Annex I: years of 12 equal months, 52 weeks or 365 days. Raises Refused
         where the fees leave nothing to pay out.
         """
-        if all(flow.fraction == 0 for flow in self._flows):
+        if all(flow.fraction == 0 for flow in [*self._flows, *self._advances]):
             rate = price.compounded(self._period_rate, self._periods_a_year)
         else:
             flows = [(row.total, self._years_until(row.due_date)) for row in self._rows]
-            rate = price.effective(self._received, flows)
+            tranches = self.terms.tranches
+            advances = [(amount, self._years_until(day)) for day, amount in tranches]
+            rate = price.effective(self._received, flows, advances)
         return _percent(rate, unit)
 
     @cached_property
@@ -87,7 +102,7 @@ class RepaymentCalculator:
 
     @cached_property
     def _period_rate(self) -> Decimal:
-        return price.irr(self._received, self._flows)
+        return price.irr(self._received, self._flows, self._advances)
 
     @property
     def _is_one_payment(self) -> bool:
@@ -104,6 +119,10 @@ class RepaymentCalculator:
     def _flows(self) -> list[price.Flow]:
         return [price.Flow(row.total, *self._periods_until(row.due_date)) for row in self._rows]
 
+    @cached_property
+    def _advances(self) -> list[price.Flow]:
+        return [price.Flow(kes, *self._periods_until(day)) for day, kes in self.terms.tranches]
+
     def _periods_until(self, due: date) -> tuple[int, Decimal]:
         """Return the whole unit-periods and the fraction of one from disbursement to a day.
 
@@ -111,7 +130,10 @@ class RepaymentCalculator:
         """
         if self._is_one_payment:
             years = self._years_until(due)
-            return (1, Decimal(0)) if years <= 1 else (int(years), years % 1)
+            if years <= 1 and due == self._rows[-1].due_date:
+                return 1, Decimal(0)
+            periods = years * self._periods_a_year
+            return int(periods), periods % 1
         months, days = self._time_until(due)
         whole, odd = divmod(
             months * UNIT_DAYS["months"] + days, UNIT_DAYS[self.terms.unit] * self.terms.repay_every
@@ -200,4 +222,4 @@ def _percent(rate: Decimal, unit: Decimal) -> Decimal:
     return (rate * 100).quantize(unit, money.HALF_UP)
 
 
-__all__ = ["Fee", "FeeSum", "RepaymentCalculator", "Row", "Terms"]
+__all__ = ["Fee", "FeeSum", "RepaymentCalculator", "Row", "Terms", "Tranche"]

@@ -1,6 +1,9 @@
 """Rates and day counts: which part of a year a period is, as an exact fraction of two integers."""
 
 from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 PERIODS_A_YEAR = {"days": 365, "weeks": 52, "months": 12}
@@ -14,6 +17,9 @@ PARTS_A_YEAR = {
     "actual/actual": 365 * 366,
 }
 DAY_COUNTS = ("periodic", *PARTS_A_YEAR)
+
+
+FINEST_RATE = 10**12  # the largest denominator of a yearly rate in percent
 
 
 class YearPart(NamedTuple):
@@ -68,3 +74,14 @@ def _is_leap(year: int) -> bool:
 def regular_period(every: int, unit: str) -> YearPart:
     """Return one repayment period as part of a year of 12 months, 52 weeks or 365 days."""
     return YearPart(every, PERIODS_A_YEAR[unit])
+
+
+@lru_cache(maxsize=1024)
+def cost(annual_rate: Decimal, parts: int, whole: int) -> tuple[int, int]:
+    """Return what parts of a year cost of the balance, at percent a year, as an exact fraction.
+
+    No Decimal holds the yearly rate of 10% over 7 months: the nearest fraction of small numbers
+    restores it, so that a half shilling is still a half when it is rounded.
+    """
+    yearly = Fraction(annual_rate).limit_denominator(FINEST_RATE) / 100
+    return (yearly * Fraction(parts, whole)).as_integer_ratio()

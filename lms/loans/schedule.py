@@ -4,93 +4,33 @@ Inside, amounts are whole cents and rates exact fractions, so nothing drifts; ev
 half up (or up, where the terms say so) at the moment an amount becomes payable.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import accumulate, compress, count, pairwise
-from math import gcd
-from operator import sub
+from functools import lru_cache
+from itertools import accumulate, compress, pairwise, repeat
+from math import lcm
+from operator import add, sub
 from typing import NamedTuple
 
 from lms import dates, money
 from lms.errors import Refused
 from lms.loans import interest as rates
+from lms.loans.terms import LARGEST, Terms, Tranche, fee_sum, is_day
 from lms.money import CENT, ZERO
 
-METHODS = (
-    "flat",
-    "declining_equal_instalments",
-    "declining_equal_principal",
-    "interest_only",
-    "single_payment",
-)
-GRACE_INTEREST = ("billed", "capitalised", "accrued", "free")
-FEE_KINDS = ("amount", "percent")
-FEE_TIMES = ("deducted", "paid_before", "added_to_principal", "first_instalment", "spread")
-HOLIDAY_RULES = ("keep", "next", "previous")
-UNITS = ("days", "weeks", "months")
-
-# What a money column holds.
-LARGEST = Decimal("999999999999.99")
-NUMBER = (Decimal, int)
 SUNDAY = 6
-FINEST_RATE = 10**12  # the largest denominator of a yearly rate in percent
-
-
-def _within(value: Decimal, least: Decimal | int, most: Decimal | int) -> bool:
-    return isinstance(value, NUMBER) and Decimal(value).is_finite() and least <= value <= most
-
-
-@dataclass(frozen=True, slots=True)
-class Fee:
-    """A fee: KES or percent of the principal, when it is taken, and the excise on top (percent).
-
-    Raises Refused, naming the field `fees` of the terms, for a fee that cannot be.
-    """
-
-    name: str
-    kind: str
-    value: Decimal
-    when: str
-    excise_rate: Decimal = ZERO
-
-    def __post_init__(self) -> None:
-        if self.kind not in FEE_KINDS:
-            raise Refused(f"A fee is one of {FEE_KINDS}, not {self.kind!r}.", field="fees")
-        if self.when not in FEE_TIMES:
-            raise Refused(f"A fee is taken at one of {FEE_TIMES}, not {self.when!r}.", field="fees")
-        if not _within(self.value, 0, LARGEST):
-            raise Refused("A fee is a Decimal of 0 or more, never a float.", field="fees")
-        if not _within(self.excise_rate, 0, 100):
-            raise Refused("Excise is a Decimal from 0% to 100%, never a float.", field="fees")
-
-    def amount(self, principal: Decimal) -> Decimal:
-        """Return the fee in KES, without excise."""
-        return money.money(principal * self.value / 100 if self.kind == "percent" else self.value)
-
-    def excise(self, principal: Decimal) -> Decimal:
-        """Return the excise duty on the fee in KES.
-
-        Source: Excise Duty Act, First Schedule: 20% since July 2022.
-        """
-        return money.money(self.amount(principal) * self.excise_rate / 100)
-
-
-class FeeSum(NamedTuple):
-    """Fees of one kind together, and the excise on them, in KES."""
-
-    fee: Decimal
-    excise: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        return self.fee + self.excise
+HUNDRED = Decimal(100)
 
 
 class Row(NamedTuple):
-    """One instalment: amounts in KES; `days` since the row before; `balance` after it is paid."""
+    """One instalment: amounts in KES; `days` since the row before.
+
+    `balance` is the principal still to pay after it, of what is paid out by its due date.
+    """
 
     number: int
     due_date: date
@@ -102,140 +42,30 @@ class Row(NamedTuple):
     balance: Decimal
 
 
-CHOICES = {
-    "method": METHODS,
-    "unit": UNITS,
-    "day_count": rates.DAY_COUNTS,
-    "grace_interest": GRACE_INTEREST,
-    "holiday_rule": HOLIDAY_RULES,
-    "rounding_mode": ("half_up", "up"),
-}
-# Field: the sentence that refuses anything but whole cents from one to the largest.
-AMOUNTS = {
-    "principal": "The amount must be more than KES 0.00, in whole cents.",
-    "instalment_multiple": "Instalments are rounded to one cent or more, in whole cents.",
-    "interest_multiple": "Interest is rounded to one cent or more, in whole cents.",
-    "fixed_instalment": "The instalment must be more than KES 0.00, in whole cents.",
-}
-# Field: the least, the most, and the sentence that refuses anything else.
-COUNTS = {
-    "number_of_repayments": (1, 1000, "There must be 1 to 1,000 repayments."),
-    "repay_every": (1, 10_000, "Repayments come every 1 to 10,000 periods."),
-    "principal_grace": (0, 1000, "The number of periods must be 0 to 1,000."),
-    "interest_grace": (0, 1000, "The number of periods must be 0 to 1,000."),
-    "interest_free": (0, 1000, "The number of periods must be 0 to 1,000."),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Everything a schedule follows from. Rates in percent a year, amounts in KES.
-
-    `principal_grace`, `interest_grace` and `interest_free` count periods from the first;
-    `grace_interest` says what becomes of the interest of the `interest_grace` periods: billed as
-    it falls due, capitalised (a flat loan has nothing to compound, so there it is accrued),
-    accrued to the first paying instalment, or free. With `day_count` "periodic" each period costs
-    the annual rate over the periods of a year, a first period of another length the actual days
-    over 365. A due date moved off a Sunday or holiday moves no interest with it. Raises Refused,
-    naming the field, for terms that cannot be.
-    """
-
-    principal: Decimal
-    annual_rate: Decimal
-    method: str
-    number_of_repayments: int
-    repay_every: int
-    unit: str
-    disbursed_on: date
-    first_due: date | None = None
-    day_count: str = "periodic"
-    principal_grace: int = 0
-    interest_grace: int = 0
-    interest_free: int = 0
-    grace_interest: str = "billed"
-    fees: tuple[Fee, ...] = ()
-    instalment_multiple: Decimal = Decimal(1)
-    interest_multiple: Decimal = CENT
-    rounding_mode: str = "half_up"
-    fixed_instalment: Decimal | None = None
-    holidays: frozenset[date] = field(default_factory=frozenset)
-    holiday_rule: str = "keep"
-
-    def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise Refused(f"{getattr(self, name)!r} is not one of {allowed}.", field=name)
-        self._check_amounts()
-        self._check_counts()
-        self._check_days()
-        if not all(isinstance(fee, Fee) for fee in self.fees):
-            raise Refused("Each fee is a Fee.", field="fees")
-
-    def _check_amounts(self) -> None:
-        for name, sentence in AMOUNTS.items():
-            value = getattr(self, name)
-            if value is None and name == "fixed_instalment":
-                continue
-            if not isinstance(value, NUMBER):
-                raise Refused("Money and rates are Decimal, never float.", field=name)
-            if not _within(value, CENT, LARGEST) or value * 100 % 1:
-                raise Refused(sentence, field=name)
-        if not _within(self.annual_rate, 0, 100_000):
-            raise Refused("The rate is a Decimal from 0% to 100,000% a year.", field="annual_rate")
-        if self.fixed_instalment is not None and self.method not in METHODS[:2]:
-            raise Refused(
-                "Only a flat loan or one of equal instalments can have a fixed instalment.",
-                field="fixed_instalment",
-            )
-
-    def _check_counts(self) -> None:
-        for name, (least, most, sentence) in COUNTS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or not least <= value <= most:
-                raise Refused(sentence, field=name)
-        if self.principal_grace >= self.number_of_repayments:
-            raise Refused("At least one repayment must pay principal.", field="principal_grace")
-        if self.interest_grace >= self.number_of_repayments:
-            raise Refused("At least one repayment must follow the grace.", field="interest_grace")
-
-    def _check_days(self) -> None:
-        for name in ("disbursed_on", "first_due"):
-            day = getattr(self, name)
-            if day is None and name == "first_due":
-                continue
-            if not isinstance(day, date) or isinstance(day, datetime):
-                raise Refused("Days are plain dates.", field=name)
-        if self.first_due is not None and self.first_due <= self.disbursed_on:
-            raise Refused(
-                "The first instalment falls due after the disbursement.", field="first_due"
-            )
-
-
-def fee_sum(terms: Terms, when: str) -> FeeSum:
-    """Return the fees taken at one time, and their excise, in KES."""
-    taken = [fee for fee in terms.fees if fee.when == when]
-    return FeeSum(
-        sum((fee.amount(terms.principal) for fee in taken), ZERO),
-        sum((fee.excise(terms.principal) for fee in taken), ZERO),
-    )
-
-
 def schedule(terms: Terms) -> list[Row]:
     """Return the instalments of a loan. Rows on which nothing is due are left out.
 
-    Σ principal is the principal lent, with fees added to it and interest capitalised in grace.
+    Σ principal is all that is paid out, with fees added to it and interest capitalised in grace.
+    Each tranche makes a new level from the first instalment after it: what is then owed over the
+    repayments that remain, unless the terms fix the instalment; then the last takes the rest.
     Raises Refused, naming the field, when the rounding leaves the last instalment with nothing to
-    pay, a fixed instalment does not fit, or holidays push two instalments onto one day.
+    pay, a fixed instalment does not fit, holidays push two instalments onto one day, or a tranche
+    comes after the last of them.
     """
     ends = _period_ends(terms)
     costs, per = _rates(terms, ends)
-    if terms.method == "single_payment":
-        ends, costs = ends[-1:], [sum(costs)]
+    is_single = terms.method == "single_payment"
+    due = _due_dates(terms, ends[-1:] if is_single else ends)
+    draws: Draws = {}
+    if terms.tranches:
+        draws, costs, per = _draws(terms, ends, due, costs, per)
+    if is_single:
+        costs = [sum(costs)]
     lent = _cents(terms.principal)
     if terms.fees:
         lent += _cents(fee_sum(terms, "added_to_principal").total)
-    principals, interests = _METHODS[terms.method](_Work(terms, lent, costs, per))
-    return _rows(terms.disbursed_on, _due_dates(terms, ends), principals, interests, _fees(terms))
+    principals, interests = _METHODS[terms.method](_Work(terms, lent, costs, per, draws))
+    return _rows(terms, due, principals, interests)
 
 
 def period_rates(terms: Terms) -> list[tuple[date, Fraction]]:
@@ -248,65 +78,214 @@ def period_rates(terms: Terms) -> list[tuple[date, Fraction]]:
     return list(zip(_due_dates(terms, ends), parts, strict=True))
 
 
-def _rows(
-    start: date, due: list[date], principals: list[int], interests: list[int], fees: list[int]
-) -> list[Row]:
+def check_schedule(
+    rows: Sequence[Row],
+    *,
+    principal: Decimal,
+    disbursed_on: date,
+    tranches: Sequence[Tranche] = (),
+) -> None:
+    """Hold a schedule that was written by hand to what every schedule keeps.
+
+    Numbers and due dates rise, the first due date after the disbursement; amounts are whole cents
+    of 0 or more, each total the sum of its parts; the principals sum to the principal and the
+    tranches, and each balance is what is left of those paid out by the due date. Raises Refused
+    with the instalment and its field.
+    """
+    if not rows:
+        raise Refused("A schedule has at least one instalment.", field="number")
+    lent = sum((tranche.amount for tranche in tranches), principal)
+    number, day, paid = 0, disbursed_on, ZERO
+    for row in rows:
+        _check_kinds(row)
+        if row.number <= number:
+            raise _misstep(row, "number", f"its number must be more than {number}.")
+        if row.due_date <= day:
+            before = "the disbursement" if day == disbursed_on else "the instalment before it"
+            raise _misstep(row, "due_date", f"it must fall due after {before}, {dates.show(day)}.")
+        parts = row.principal + row.interest + row.fees
+        if row.total != parts:
+            raise _misstep(row, "total", f"the total must be {money.kes(parts)}, its parts summed.")
+        number, day, paid = row.number, row.due_date, paid + row.principal
+        owed = lent - sum(tranche.amount for tranche in tranches if tranche.paid_on > day) - paid
+        if owed < 0:
+            raise _misstep(row, "principal", f"it pays {money.kes(-owed)} more than is then owed.")
+        if row.balance != owed:
+            raise _misstep(row, "balance", f"the balance after it must be {money.kes(owed)}.")
+    if paid != lent:
+        short = money.kes(lent - paid)
+        raise _misstep(rows[-1], "balance", f"it is the last, and leaves {short} of principal.")
+
+
+def _check_kinds(row: Row) -> None:
+    """Refuse a cell that is no number, day or payable amount."""
+    if not isinstance(row.number, int):
+        raise Refused(f"{row.number!r} is not the number of an instalment.", field="number")
+    if not is_day(row.due_date):
+        raise _misstep(row, "due_date", "its due date is not a plain date.")
+    for name in ("principal", "interest", "fees", "total", "balance"):
+        amount = getattr(row, name)
+        if not isinstance(amount, Decimal) or not amount.is_finite():
+            raise _misstep(row, name, f"its {name} is not a Decimal amount.")
+        if not 0 <= amount <= LARGEST:
+            raise _misstep(row, name, f"its {name} must be KES 0.00 or more.")
+        if amount % CENT:
+            raise _misstep(row, name, f"its {name} must be in whole cents.")
+
+
+def _misstep(row: Row, field: str, sentence: str) -> Refused:
+    return Refused(f"Instalment {row.number}: {sentence}", field=field)
+
+
+# A last instalment of more than these many others is not what "equal" promises.
+MOST_INSTALMENTS_AT_THE_END = Decimal("1.5")
+SMALLER_UNITS = (Decimal(10), Decimal(5), Decimal(1), CENT)
+
+
+def rounding_warning(terms: Terms) -> str | None:
+    """Return a sentence where the rounding of instalments makes the last one far too large.
+
+    That is: more than one and a half of the one before it, which a smaller unit would cure. A last
+    instalment that the terms make large, as a balloon does, is no matter of rounding.
+    """
+    rows = schedule(terms)
+    if not _ends_heavily(rows, terms):
+        return None
+    for unit in SMALLER_UNITS:
+        finer = replace(terms, instalment_multiple=min(unit, terms.instalment_multiple))
+        try:
+            is_cured = not _ends_heavily(schedule(finer), finer)
+        except Refused:
+            continue
+        if is_cured:
+            return (
+                f"Rounded to {money.kes(terms.instalment_multiple)}, the last instalment would be "
+                f"{money.kes(rows[-1].total)}, far more than the others: round instalments to "
+                f"{money.kes(finer.instalment_multiple)}."
+            )
+    return None
+
+
+def _ends_heavily(rows: list[Row], terms: Terms) -> bool:
+    if len(rows) == 1:
+        return terms.number_of_repayments > 1
+    *_, before, last = (row.principal + row.interest for row in rows)
+    return last > MOST_INSTALMENTS_AT_THE_END * before
+
+
+def _rows(terms: Terms, due: list[date], principals: list[int], interests: list[int]) -> list[Row]:
     """Return the columns, in cents, as rows in KES."""
-    totals = [p + i + f for p, i, f in zip(principals, interests, fees, strict=True)]
-    balances = list(accumulate(principals, sub, initial=sum(principals)))[1:]
+    lent = _kes(sum(principals))
+    principals, interests = list(map(_kes, principals)), list(map(_kes, interests))
+    balances = list(accumulate(principals, sub, initial=lent))[1:]
+    if terms.tranches:
+        later = [_paid_out_after(day, terms) for day in due]
+        balances = list(map(sub, balances, later))
+    totals = list(map(add, principals, interests))
+    fees = [ZERO] * len(totals)
+    if terms.fees:
+        fees = list(map(_kes, _fees(terms)))
+        totals = list(map(add, totals, fees))
     columns = [principals, interests, fees, totals, balances]
-    if 0 in totals:
+    if not all(totals):
         due = list(compress(due, totals))
         columns = [list(compress(column, totals)) for column in columns]
-    days = [(end - begin).days for begin, end in pairwise([start, *due])]
-    return list(map(Row, count(1), due, days, *(map(_kes, column) for column in columns)))
+    days = [(end - begin).days for begin, end in pairwise([terms.disbursed_on, *due])]
+    cells = zip(range(1, len(due) + 1), due, days, *columns, strict=True)
+    return list(map(tuple.__new__, repeat(Row), cells))
+
+
+def _paid_out_after(day: date, terms: Terms) -> Decimal:
+    return sum((tranche.amount for tranche in terms.tranches if tranche.paid_on > day), ZERO)
 
 
 def _period_ends(terms: Terms) -> list[date]:
     """Return the nominal due dates, counted from one anchor: 31 Jan → 28 Feb → 31 Mar."""
     anchor, first = (terms.first_due, 0) if terms.first_due else (terms.disbursed_on, 1)
-    every, unit = terms.repay_every, terms.unit
+    every = terms.repay_every
     steps = range(first * every, (first + terms.number_of_repayments) * every, every)
     try:
-        return [dates.add_period(anchor, step, unit) for step in steps]
+        ends = dates.add_periods(anchor, steps, terms.unit)
     except (ValueError, OverflowError):
         raise Refused(
             "The last instalment would fall due after the year 9999.",
             field="number_of_repayments",
         ) from None
+    if terms.method == "single_payment" and terms.day_count != "periodic":
+        # All days that cost are counted at once: 30/360 takes a month end within differently.
+        free = min(_free_periods(terms), len(ends) - 1)
+        return [*ends[:free], ends[-1]]
+    return ends
 
 
 def _rates(terms: Terms, ends: list[date]) -> tuple[list[int], int]:
     """Return what each period costs of the balance, in parts, and how many parts are the whole."""
-    free = terms.interest_free
-    if terms.grace_interest == "free":
-        free = max(free, terms.interest_grace)
-    free = min(free, len(ends))
-    if terms.day_count == "periodic":
-        parts, whole = _periodic(terms, ends)
-    else:
-        days = [terms.disbursed_on, *ends]
-        if terms.method == "single_payment":
-            # 30/360 counts a month end within the term differently from one at its end.
-            days = [*days[: free + 1], days[-1]][: len(days)]
-        parts = [rates.year_part(a, b, terms.day_count).parts for a, b in pairwise(days)]
-        whole = rates.PARTS_A_YEAR[terms.day_count]
-    parts[:free] = [0] * free
-    # No Decimal holds the yearly rate of 10% over 7 months: the nearest fraction of small numbers
-    # restores it, so that a half shilling is still a half when it is rounded.
-    yearly = Fraction(terms.annual_rate).limit_denominator(FINEST_RATE)
-    percent, of = yearly.as_integer_ratio()
-    common = gcd(percent, of * 100 * whole)
-    return [part * (percent // common) for part in parts], of * 100 * whole // common
+    start, first, size = terms.disbursed_on, terms.first_due, len(ends)
+    every, unit = terms.repay_every, terms.unit
+    if terms.day_count != "periodic":
+        days = pairwise([start, *ends])
+        parts = [rates.year_part(a, b, terms.day_count).parts for a, b in days]
+        cost, per = rates.cost(terms.annual_rate, 1, rates.PARTS_A_YEAR[terms.day_count])
+        costs = [part * cost for part in parts]
+    elif first is None or first == dates.add_period(start, every, unit):
+        cost, per = rates.cost(terms.annual_rate, *rates.regular_period(every, unit))
+        costs = [cost] * size
+    else:  # A first period of odd length counts its days over 365.
+        part, whole = rates.regular_period(every, unit)
+        cost, per = rates.cost(terms.annual_rate, 1, whole * 365)
+        costs = [(ends[0] - start).days * whole * cost, *[part * 365 * cost] * (size - 1)]
+    if free := _free_periods(terms):
+        costs[:free] = [0] * min(free, size)
+    return costs, per
 
 
-def _periodic(terms: Terms, ends: list[date]) -> tuple[list[int], int]:
-    """Return each period in parts of a year. A first one of odd length counts its days over 365."""
-    part, whole = rates.regular_period(terms.repay_every, terms.unit)
-    start, first = terms.disbursed_on, terms.first_due
-    if first is None or first == dates.add_period(start, terms.repay_every, terms.unit):
-        return [part] * len(ends), whole
-    return [(ends[0] - start).days * whole, *[part * 365] * (len(ends) - 1)], whole * 365
+def _free_periods(terms: Terms) -> int:
+    is_free = terms.grace_interest == "free"
+    return max(terms.interest_free, terms.interest_grace) if is_free else terms.interest_free
+
+
+# Period: what is paid out in it, in cents, and its interest in cents × parts above or below that of
+# the whole period.
+Draws = dict[int, tuple[int, int]]
+
+
+def _draws(
+    terms: Terms, ends: list[date], due: list[date], costs: list[int], per: int
+) -> tuple[Draws, list[int], int]:
+    """Return what each period pays out, with the costs of `_rates` in parts fine enough for both.
+
+    Raises Refused for a tranche on or after the last due date.
+    """
+    is_single = terms.method == "single_payment"
+    # A due date moved forward closes its period: no instalment pays what is not yet paid out.
+    closing = [*ends[: -len(due)], *map(min, ends[-len(due) :], due)]
+    begins = [terms.disbursed_on, *ends]
+    found: list[tuple[int, int, Fraction]] = []
+    for tranche in terms.tranches:
+        k = bisect_right(closing, tranche.paid_on)
+        if k == len(closing):
+            raise Refused(
+                f"The tranche of {dates.show(tranche.paid_on)} must be paid out before the last "
+                f"instalment falls due on {dates.show(due[-1])}.",
+                field="tranches",
+            )
+        whole = sum(costs) if is_single else costs[k]
+        full = sum(costs[k + 1 :]) if is_single else 0
+        until = ends[k]
+        if tranche.paid_on <= begins[k]:
+            full, until = full + costs[k], begins[k]
+        more = Fraction(full - whole, per)
+        if costs[k]:
+            day_count = "actual/365" if terms.day_count == "periodic" else terms.day_count
+            days = rates.year_part(tranche.paid_on, until, day_count)
+            more += Fraction(*rates.cost(terms.annual_rate, *days))
+        found.append((0 if is_single else k, _cents(tranche.amount), more))
+    finest = lcm(per, *(more.denominator for _, _, more in found))
+    draws: Draws = {}
+    for k, cents, more in found:
+        amount, parts = draws.get(k, (0, 0))
+        draws[k] = (amount + cents, parts + cents * int(more * finest))
+    return draws, [cost * (finest // per) for cost in costs], finest
 
 
 def _due_dates(terms: Terms, ends: list[date]) -> list[date]:
@@ -333,25 +312,23 @@ def _working_day(day: date, terms: Terms) -> date:
 def _fees(terms: Terms) -> list[int]:
     """Return the fees and excise that each instalment bills, in cents."""
     size = 1 if terms.method == "single_payment" else terms.number_of_repayments
-    if not terms.fees:
-        return [0] * size
     fees = _cut(_cents(fee_sum(terms, "spread").total), [1] * size, 1)
     fees[0] += _cents(fee_sum(terms, "first_instalment").total)
     return fees
 
 
 def _cents(amount: Decimal) -> int:
-    return int(amount * 100)
+    return int(amount * HUNDRED)
 
 
 # Cents as KES with two places. A bound method, because `map` then stays out of Python.
 _kes = CENT.__mul__
 
 
-def _half_up(numerator: int, denominator: int, unit: int) -> int:
+def half_up(numerator: int, denominator: int, unit: int) -> int:
     """Return numerator/denominator as a multiple of unit, halves up."""
     step = denominator * unit
-    return (2 * numerator + step) // (2 * step) * unit
+    return (numerator + step // 2) // step * unit  # an odd step has no exact half
 
 
 def _cut(total: int, weights: Sequence[int], unit: int) -> list[int]:
@@ -362,15 +339,16 @@ def _cut(total: int, weights: Sequence[int], unit: int) -> list[int]:
     """
     weight, size = weights[0], len(weights)
     if all(other == weight for other in weights):
-        each = _half_up(total, size, unit)
+        each = half_up(total, size, unit)
         if each * (size - 1) <= total:
             return [each] * (size - 1) + [total - each * (size - 1)]
     whole = sum(weights)
-    reached = [_half_up(total * seen, whole, unit) for seen in accumulate(weights)]
+    reached = [half_up(total * seen, whole, unit) for seen in accumulate(weights)]
     return [after - before for before, after in pairwise([0, *reached])]
 
 
 Amounts = tuple[list[int], list[int]]
+Level = Callable[["_Work", int, int], int]  # what each period pays from the one that begins a level
 
 
 class _Work:
@@ -380,8 +358,8 @@ class _Work:
     `balance` what is then owed, `waiting` the interest that it bills on top of its own.
     """
 
-    def __init__(self, terms: Terms, lent: int, costs: list[int], per: int) -> None:
-        self.terms, self.lent, self.rates, self.per = terms, lent, costs, per
+    def __init__(self, terms: Terms, lent: int, costs: list[int], per: int, draws: Draws) -> None:
+        self.terms, self.lent, self.rates, self.per, self.draws = terms, lent, costs, per, draws
         self.interest_unit = _cents(terms.interest_multiple)
         self.instalment_unit = _cents(terms.instalment_multiple)
         waits = terms.grace_interest in ("capitalised", "accrued")
@@ -394,7 +372,8 @@ class _Work:
 
     def _pass(self, k: int) -> None:
         """Go through a period without principal: bill its interest, keep it or capitalise it."""
-        interest = self.interest(self.balance, self.rates[k])
+        more = self.draw(k)
+        interest = self.interest(self.balance, self.rates[k], more)
         if k >= self.unbilled:
             self.interests.append(interest + self.waiting)
             self.waiting = 0
@@ -405,9 +384,15 @@ class _Work:
         else:
             self.waiting += interest
 
-    def interest(self, balance: int, rate: int) -> int:
+    def draw(self, k: int) -> int:
+        """Pay out the tranches of a period; return their interest beside that of the balance."""
+        amount, more = self.draws.get(k, (0, 0))
+        self.balance += amount
+        return more
+
+    def interest(self, balance: int, rate: int, more: int = 0) -> int:
         """Return a period's interest on the balance, rounded as the terms say."""
-        return _half_up(balance * rate, self.per, self.interest_unit)
+        return half_up(balance * rate + more, self.per, self.interest_unit)
 
     def instalment(self, numerator: int, denominator: int) -> int:
         """Return the fixed instalment, or the fraction rounded as the terms say."""
@@ -415,23 +400,31 @@ class _Work:
             return _cents(self.terms.fixed_instalment)
         if self.terms.rounding_mode == "up":
             return -(-numerator // (denominator * self.instalment_unit)) * self.instalment_unit
-        return _half_up(numerator, denominator, self.instalment_unit)
+        return half_up(numerator, denominator, self.instalment_unit)
 
-    def pay_down(self, each: int, *, with_interest: bool) -> Amounts:
-        """Pay `each` a period, interest within it or on top; the last period pays the balance."""
+    def pay_down(self, level: Level, *, with_interest: bool) -> Amounts:
+        """Pay level by level, interest within it or on top; the last period pays the balance."""
         principals, interests = [0] * self.first, self.interests
-        balance, unit = self.balance, self.interest_unit
+        unit, last = self.interest_unit, len(self.rates) - 1
         step = self.per * unit
-        for rate in self.rates[self.first : -1]:
-            interest = (2 * balance * rate + step) // (2 * step) * unit
-            principal = each - interest if with_interest else each
-            if not 0 <= principal < balance:
-                raise self.misfit(principal)
-            principals.append(principal)
-            interests.append(interest)
-            balance -= principal
+        half = step // 2  # half_up, written out in the loop
+        later = sorted(k for k in self.draws if k > self.first) if self.draws else ()
+        for begin, end in pairwise((self.first, *later, last + 1)):
+            more = self.draw(begin)
+            each = level(self, begin, more)
+            balance, plus = self.balance, half + more
+            for rate in self.rates[begin : min(end, last)]:
+                interest = (balance * rate + plus) // step * unit
+                principal = each - interest if with_interest else each
+                if not 0 <= principal < balance:
+                    raise self.misfit(principal)
+                principals.append(principal)
+                interests.append(interest)
+                balance -= principal
+                plus = half
+            self.balance = balance
         principals.append(balance)
-        interests.append(self.interest(balance, self.rates[-1]))
+        interests.append((balance * self.rates[-1] + plus) // step * unit)
         interests[self.first] += self.waiting
         return principals, interests
 
@@ -453,32 +446,52 @@ class _Work:
 
 
 def _equal_instalments(work: _Work) -> Amounts:
-    """Annuity: A = P·i / (1 − (1+i)^−n), and where the periods differ P / Σ Π (1+i)^−1."""
-    paying, per = work.rates[work.first :], work.per
-    growth, size = per + paying[0], len(paying)
-    if paying[0] and paying.count(paying[0]) == size:
-        grown = growth**size
-        worth, annuity = paying[0] * grown, per * (grown - per**size)
+    return work.pay_down(_annuity, with_interest=True)
+
+
+def _annuity(work: _Work, begin: int, more: int) -> int:
+    """A = P·i / (1 − (1+i)^−n), and where the periods differ P / Σ Π (1+i)^−1.
+
+    P is the balance; `more` interest at the end of the first period counts as it would grow.
+    """
+    paying, per = work.rates[begin:], work.per
+    rate, size = paying[0], len(paying)
+    if rate and paying.count(rate) == size:
+        worth, annuity = _level_factor(rate, per, size)
     else:
-        worth, annuity = 1, 0
-        for k, rate in enumerate(paying, start=1):
-            worth *= per + rate
-            annuity = annuity * (per + rate) + per**k
-    each = work.instalment(work.balance * worth, annuity)
+        worth, annuity = 1, per
+        for k, later in enumerate(paying[1:], start=2):
+            worth *= per + later
+            annuity = annuity * (per + later) + per**k
+    owed = work.balance * (per + rate) + more
+    each = work.instalment(owed * worth, annuity)
     if work.terms.fixed_instalment is not None and size > 1:
-        first = work.interest(work.balance, paying[0])
+        first = work.interest(work.balance, rate, more)
         if each <= first:
             raise work.misfit(each - first)
-    return work.pay_down(each, with_interest=True)
+    return each
+
+
+@lru_cache(maxsize=1024)
+def _level_factor(rate: int, per: int, size: int) -> tuple[int, int]:
+    """Return what a level instalment is of the first one's principal and interest, as a fraction.
+
+    It is kept, because the loans of a product share it and its powers are what costs time.
+    """
+    grown = (per + rate) ** (size - 1)
+    return rate * grown, per * (grown * (per + rate) - per**size)
 
 
 def _equal_principal(work: _Work) -> Amounts:
-    each = work.instalment(work.balance, len(work.rates) - work.first)
-    return work.pay_down(each, with_interest=False)
+    return work.pay_down(_equal_share, with_interest=False)
+
+
+def _equal_share(work: _Work, begin: int, _: int) -> int:
+    return work.instalment(work.balance, len(work.rates) - begin)
 
 
 def _interest_only(work: _Work) -> Amounts:
-    return work.pay_down(0, with_interest=False)
+    return work.pay_down(lambda *_: 0, with_interest=False)
 
 
 def _flat(work: _Work) -> Amounts:
@@ -496,7 +509,7 @@ def _flat(work: _Work) -> Amounts:
         interests[: work.unbilled] = [0] * work.unbilled
     paying = size - work.first
     each = work.instalment(lent * size + total * paying, paying * size)
-    principal = each - _half_up(lent * sum(work.rates), work.per * size, work.interest_unit)
+    principal = each - half_up(lent * sum(work.rates), work.per * size, work.interest_unit)
     principals = [0] * work.first + [principal] * (paying - 1)
     principals.append(lent - sum(principals))
     if (principal < 0 and paying > 1) or principals[-1] <= 0:

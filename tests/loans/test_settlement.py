@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lms.errors import Refused
 from lms.loans.calculator import Fee, RepaymentCalculator
 from lms.loans.interest import DAY_COUNTS
-from lms.loans.schedule import METHODS
 from lms.loans.settlement import KEEPS, REBATES, due_of, prepay, quote
+from lms.loans.terms import METHODS
 from tests.loans.terms import terms
 
 D = Decimal
