@@ -64,15 +64,6 @@ def add_period(anchor: date, count: int, unit: str) -> date:
     raise ValueError(f"{unit!r} is not days, weeks or months.")
 
 
-def add_periods(anchor: date, steps: range, unit: str) -> list[date]:
-    """Return the days that many days, weeks or months after `anchor`, as `add_period` does."""
-    if unit == "months" and anchor.day <= 28:  # as in add_months, without a call for each
-        zero, day = anchor.year * 12 + anchor.month - 1, anchor.day
-        months = range(zero + steps.start, zero + steps.stop, steps.step)
-        return [date(month // 12, month % 12 + 1, day) for month in months]
-    return [add_period(anchor, step, unit) for step in steps]
-
-
 def show(day: date | None) -> str:
     """Return the day as staff read it: 21 Nov 2026 (a dash where there is none)."""
     return f"{day.day} {day:%b %Y}" if day else "-"

@@ -27,10 +27,13 @@ class RepaymentCalculator:
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
+        self._made: list[Row] | None = None
 
-    @cached_property
-    def _rows(self) -> tuple[Row, ...]:
-        return tuple(schedule(self.terms))
+    @property
+    def _rows(self) -> list[Row]:
+        if self._made is None:  # Python 3.11 takes a lock for each cached_property.
+            self._made = schedule(self.terms)
+        return self._made
 
     def schedule(self) -> list[Row]:
         """Return the instalments. Raises Refused for terms whose rounding cannot work."""

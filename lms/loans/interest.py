@@ -71,11 +71,6 @@ def _is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
-def regular_period(every: int, unit: str) -> YearPart:
-    """Return one repayment period as part of a year of 12 months, 52 weeks or 365 days."""
-    return YearPart(every, PERIODS_A_YEAR[unit])
-
-
 @lru_cache(maxsize=1024)
 def cost(annual_rate: Decimal, parts: int, whole: int) -> tuple[int, int]:
     """Return what parts of a year cost of the balance, at percent a year, as an exact fraction.

@@ -173,7 +173,9 @@ def _ends_heavily(rows: list[Row], terms: Terms) -> bool:
     return last > MOST_INSTALMENTS_AT_THE_END * before
 
 
-def _rows(terms: Terms, due: list[date], principals: list[int], interests: list[int]) -> list[Row]:
+def _rows(
+    terms: Terms, due: Sequence[date], principals: list[int], interests: list[int]
+) -> list[Row]:
     """Return the columns, in cents, as rows in KES."""
     lent = _kes(sum(principals))
     principals, interests = list(map(_kes, principals)), list(map(_kes, interests))
@@ -190,7 +192,7 @@ def _rows(terms: Terms, due: list[date], principals: list[int], interests: list[
     if not all(totals):
         due = list(compress(due, totals))
         columns = [list(compress(column, totals)) for column in columns]
-    days = [(end - begin).days for begin, end in pairwise([terms.disbursed_on, *due])]
+    days = _days(terms.disbursed_on, tuple(due))
     cells = zip(range(1, len(due) + 1), due, days, *columns, strict=True)
     return list(map(tuple.__new__, repeat(Row), cells))
 
@@ -199,13 +201,16 @@ def _paid_out_after(day: date, terms: Terms) -> Decimal:
     return sum((tranche.amount for tranche in terms.tranches if tranche.paid_on > day), ZERO)
 
 
-def _period_ends(terms: Terms) -> list[date]:
-    """Return the nominal due dates, counted from one anchor: 31 Jan → 28 Feb → 31 Mar."""
-    anchor, first = (terms.first_due, 0) if terms.first_due else (terms.disbursed_on, 1)
-    every = terms.repay_every
-    steps = range(first * every, (first + terms.number_of_repayments) * every, every)
+def _period_ends(terms: Terms) -> Sequence[date]:
+    """Return the nominal due dates. The days of a single payment are counted as one period."""
     try:
-        ends = dates.add_periods(anchor, steps, terms.unit)
+        ends = _calendar(
+            terms.disbursed_on,
+            terms.first_due,
+            terms.number_of_repayments,
+            terms.repay_every,
+            terms.unit,
+        )
     except (ValueError, OverflowError):
         raise Refused(
             "The last instalment would fall due after the year 9999.",
@@ -218,22 +223,39 @@ def _period_ends(terms: Terms) -> list[date]:
     return ends
 
 
-def _rates(terms: Terms, ends: list[date]) -> tuple[list[int], int]:
+# The loans that a product makes on one day share their due dates: making dates costs more than the
+# arithmetic on them, so the last ones are kept.
+@lru_cache(maxsize=1024)
+def _calendar(
+    start: date, first_due: date | None, size: int, every: int, unit: str
+) -> tuple[date, ...]:
+    """Return the days counted from one anchor: 31 Jan → 28 Feb → 31 Mar."""
+    anchor, first = (first_due, 0) if first_due else (start, 1)
+    steps = range(first * every, (first + size) * every, every)
+    return tuple(dates.add_period(anchor, step, unit) for step in steps)
+
+
+@lru_cache(maxsize=1024)
+def _days(start: date, due: tuple[date, ...]) -> tuple[int, ...]:
+    """Return the days of each period."""
+    return tuple((end - begin).days for begin, end in pairwise((start, *due)))
+
+
+def _rates(terms: Terms, ends: Sequence[date]) -> tuple[list[int], int]:
     """Return what each period costs of the balance, in parts, and how many parts are the whole."""
     start, first, size = terms.disbursed_on, terms.first_due, len(ends)
-    every, unit = terms.repay_every, terms.unit
+    every, year = terms.repay_every, rates.PERIODS_A_YEAR[terms.unit]
     if terms.day_count != "periodic":
         days = pairwise([start, *ends])
         parts = [rates.year_part(a, b, terms.day_count).parts for a, b in days]
         cost, per = rates.cost(terms.annual_rate, 1, rates.PARTS_A_YEAR[terms.day_count])
         costs = [part * cost for part in parts]
-    elif first is None or first == dates.add_period(start, every, unit):
-        cost, per = rates.cost(terms.annual_rate, *rates.regular_period(every, unit))
+    elif first is None or first == dates.add_period(start, every, terms.unit):
+        cost, per = rates.cost(terms.annual_rate, every, year)
         costs = [cost] * size
     else:  # A first period of odd length counts its days over 365.
-        part, whole = rates.regular_period(every, unit)
-        cost, per = rates.cost(terms.annual_rate, 1, whole * 365)
-        costs = [(ends[0] - start).days * whole * cost, *[part * 365 * cost] * (size - 1)]
+        cost, per = rates.cost(terms.annual_rate, 1, year * 365)
+        costs = [(ends[0] - start).days * year * cost, *[every * 365 * cost] * (size - 1)]
     if free := _free_periods(terms):
         costs[:free] = [0] * min(free, size)
     return costs, per
@@ -250,7 +272,7 @@ Draws = dict[int, tuple[int, int]]
 
 
 def _draws(
-    terms: Terms, ends: list[date], due: list[date], costs: list[int], per: int
+    terms: Terms, ends: Sequence[date], due: Sequence[date], costs: list[int], per: int
 ) -> tuple[Draws, list[int], int]:
     """Return what each period pays out, with the costs of `_rates` in parts fine enough for both.
 
@@ -288,7 +310,7 @@ def _draws(
     return draws, [cost * (finest // per) for cost in costs], finest
 
 
-def _due_dates(terms: Terms, ends: list[date]) -> list[date]:
+def _due_dates(terms: Terms, ends: Sequence[date]) -> Sequence[date]:
     """Return the contractual due dates: the ends of the periods, moved off Sundays and holidays."""
     if terms.holiday_rule == "keep":
         return ends
