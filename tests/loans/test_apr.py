@@ -137,6 +137,21 @@ def test_at_its_rate_every_loan_is_worth_what_was_received(paid, part):
     assert abs(worth - received) < D("0.0001")
 
 
+def test_advances_after_the_first_count_from_their_day():
+    # At 10% a period, 1,000 for two periods and 1,000 for one become 1,210 and 1,100.
+    rate = irr(D(1000), [Flow(D(2310), 2)], [Flow(D(1000), 1)])
+    yearly = effective(D(1000), [(D(2310), D(2))], [(D(1000), D(1))])
+
+    assert rate.quantize(D("1e-15")) == yearly.quantize(D("1e-15")) == D("0.1")
+
+
+def test_advances_that_are_not_paid_back_have_no_rate():
+    with pytest.raises(ValueError, match="do not pay back"):
+        irr(D(1000), [Flow(D(1900), 2)], [Flow(D(1000), 1)])
+    with pytest.raises(ValueError, match="do not pay back"):
+        effective(D(1000), [(D(1900), D(2))], [(D(1000), D(1))])
+
+
 def test_a_loan_that_costs_nothing_has_rate_zero():
     assert irr(D(1000), [Flow(D(500), 1), Flow(D(500), 2)]) == 0
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from lms.errors import Refused
-from lms.loans.calculator import Fee, RepaymentCalculator
+from lms.loans.calculator import Fee, RepaymentCalculator, Tranche
 from lms.loans.penalties import PenaltyRule
 from tests.loans.terms import terms
 
@@ -177,6 +177,68 @@ def test_a_penalty_is_asked_of_an_instalment():
 
     assert calculator.penalty(rule, number=1, on=date(2026, 2, 18)) == 0
     assert calculator.penalty(rule, number=1, on=date(2026, 2, 19)) == D("472.80")
+
+
+def test_a_fee_deducted_is_dear_for_what_is_received():
+    mobile = RepaymentCalculator(
+        terms(**MOBILE, repay_every=30, annual_rate=D(8) * 365 / 30, fees=(FEE,))
+    )
+    flat = RepaymentCalculator(
+        terms(**FLAT, fees=(Fee("Processing", "percent", D("2.5"), "deducted", D(20)),))
+    )
+
+    share = mobile.total_cost_of_credit() / mobile.net_disbursed() * 100
+    assert share.quantize(D("0.01")) == D("12.03")
+    assert flat.net_disbursed() == D("48500.00")
+
+
+def test_interest_that_became_principal_is_told_apart():
+    calculator = RepaymentCalculator(
+        terms(
+            principal=D(60_000),
+            number_of_repayments=6,
+            principal_grace=2,
+            interest_grace=2,
+            grace_interest="capitalised",
+        )
+    )
+
+    assert calculator.capitalised_interest() == D("2424.00")
+    assert calculator.total_cost_of_credit() == D("5576.10")
+    assert RepaymentCalculator(terms()).capitalised_interest() == 0
+
+
+def test_fees_added_to_the_principal_are_not_interest():
+    fee = Fee("Processing", "percent", D(3), "added_to_principal", D(20))
+
+    assert RepaymentCalculator(terms(fees=(fee,))).capitalised_interest() == 0
+
+
+def test_tranches_are_advances_in_the_price_and_no_cost():
+    later = (Tranche(date(2026, 5, 15), D(50_000)),)
+    calculator = RepaymentCalculator(terms(principal=D(50_000), tranches=later))
+
+    assert calculator.net_disbursed() == D("50000.00")
+    assert calculator.total_cost_of_credit() == calculator.total_payable() - 100_000
+    assert (calculator.apr(), calculator.eir()) == (D("24.00"), D("26.82"))
+
+
+def test_a_single_payment_for_tranches_has_its_price():
+    later = (Tranche(date(2026, 7, 15), D(50_000)),)
+    calculator = RepaymentCalculator(
+        terms(principal=D(50_000), method="single_payment", tranches=later)
+    )
+
+    # 118,000 for 50,000 over a year and 50,000 over half a year, which bears simple interest:
+    # 118 / (1 + i) = 50 + 50 / (1 + i / 2), so 25 i² + 66 i = 18.
+    assert calculator.total_payable() == D("118000.00")
+    assert calculator.apr() == D("24.92")
+
+
+def test_coarse_rounding_is_warned_of():
+    assert RepaymentCalculator(terms()).warning() is None
+    coarse = terms(principal=D(780), instalment_multiple=D(50))
+    assert "round instalments to KES 5.00" in RepaymentCalculator(coarse).warning()
 
 
 def test_an_auditor_can_use_it_from_a_python_prompt_without_django_settings():

@@ -114,6 +114,36 @@ def test_worked_examples_come_out_to_the_cent(case):
     assert sum(row.interest for row in rows) == D(interest)
 
 
+# Terms, and the level instalment before any rounding.
+EXACT = {
+    "monthly": ({}, "9455.9597"),
+    "weekly": ({"unit": "weeks"}, "8585.4437"),
+    "every two weeks": (
+        {"unit": "weeks", "repay_every": 2, "number_of_repayments": 6},
+        "17209.2510",
+    ),
+    "daily": ({"unit": "days", "number_of_repayments": 30}, "3367.4139"),
+}
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_the_level_instalment_is_exact_before_it_is_rounded(case):
+    fields, expected = EXACT[case]
+
+    # A loan ten thousand times as large shows four more digits in its cents.
+    rows = schedule(terms(**fields, principal=D(10) ** 9, instalment_multiple=D("0.01")))
+
+    assert (rows[0].total / 10_000).quantize(D("0.0001")) == D(expected)
+
+
+def test_the_rounding_unit_hardly_changes_what_is_paid_in_all():
+    units = [D("0.01"), D(1), D(5), D(10), D(50)]
+
+    paid = [sum(r.total for r in schedule(terms(instalment_multiple=unit))) for unit in units]
+
+    assert (round(min(paid)), round(max(paid))) == (113_466, 113_480)
+
+
 def test_a_whole_schedule_in_shillings_row_by_row():
     rows = schedule(terms(interest_multiple=D(1)))
 
