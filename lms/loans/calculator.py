@@ -176,6 +176,7 @@ class RepaymentCalculator:
 
         Without `dues` everything due by the day is paid, and nothing of the rest.
         """
+        self._refuse_running_tranche(on)
         if dues is None:
             dues = [settlement.due_of(row) for row in self._rows]
             dues = [replace(due, owing={}) if due.due_date <= on else due for due in dues]
@@ -203,8 +204,26 @@ class RepaymentCalculator:
 
         `rows` are those of an earlier prepayment, where there was one.
         """
+        self._refuse_running_tranche(on)
         rows = self._rows if rows is None else rows
         return settlement.prepay(self.terms, rows, on=on, extra=extra, keep=keep, rebate=rebate)
+
+    def _refuse_running_tranche(self, on: date) -> None:
+        """Refuse where principal is still to be paid out, or was since the last due date.
+
+        Settlement reckons from due date to due date, on one balance.
+        """
+        if not self.terms.tranches:
+            return
+        past = [row.due_date for row in self._rows if row.due_date <= on]
+        since = past[-1] if past else self.terms.disbursed_on
+        for tranche in self.terms.tranches:
+            if tranche.paid_on > since:
+                raise Refused(
+                    f"The tranche of {dates.show(tranche.paid_on)} comes after the last due date: "
+                    "settle once the instalment after it is due, or lend without it.",
+                    field="tranches",
+                )
 
     def penalty(self, rule: penalties.PenaltyRule, *, number: int, on: date) -> Decimal:
         """Return the penalty (KES) of one instalment of which nothing is paid by a day."""
@@ -216,7 +235,7 @@ class RepaymentCalculator:
             principal=row.principal,
             interest=row.interest,
             outstanding_principal=row.balance + row.principal,
-            loan_principal=self.terms.principal,
+            loan_principal=self.terms.disbursed,
             maturity=self._rows[-1].due_date,
         )
 

@@ -62,7 +62,7 @@ def capitalised_by(terms: Terms) -> Capitalised | None:
         or terms.method in ("flat", "single_payment")
     ):
         return None
-    lent = terms.principal + fee_sum(terms, "added_to_principal").total
+    lent = terms.disbursed + fee_sum(terms, "added_to_principal").total
     amount = sum((row.principal for row in schedule(terms)), ZERO) - lent
     return Capitalised(amount, period_rates(terms)[terms.interest_grace - 1][0])
 

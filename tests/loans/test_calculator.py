@@ -235,6 +235,28 @@ def test_a_single_payment_for_tranches_has_its_price():
     assert calculator.apr() == D("24.92")
 
 
+@pytest.mark.parametrize("on", [date(2026, 4, 20), date(2026, 6, 10)])
+def test_a_loan_is_not_settled_over_a_tranche_of_the_same_period(on):
+    later = (Tranche(date(2026, 5, 25), D(50_000)),)
+    calculator = RepaymentCalculator(terms(principal=D(50_000), tranches=later))
+
+    with pytest.raises(Refused, match="The tranche of 25 May 2026") as refusal:
+        calculator.payoff(on=on)
+    with pytest.raises(Refused, match="The tranche of 25 May 2026"):
+        calculator.prepay(on=on, extra=D(1000), keep="term")
+
+    assert refusal.value.field == "tranches"
+
+
+def test_once_its_instalment_is_due_a_tranche_is_settled_as_any_principal():
+    later = (Tranche(date(2026, 5, 25), D(50_000)),)
+    calculator = RepaymentCalculator(terms(principal=D(50_000), tranches=later))
+
+    quote = calculator.payoff(on=date(2026, 6, 15))
+
+    assert (quote.principal, quote.interest) == (D("74505.75"), D("0.00"))
+
+
 def test_coarse_rounding_is_warned_of():
     assert RepaymentCalculator(terms()).warning() is None
     coarse = terms(principal=D(780), instalment_multiple=D(50))
