@@ -12,7 +12,7 @@ from functools import cached_property
 from lms import dates, money
 from lms.errors import Refused
 from lms.loans import apr as price
-from lms.loans import penalties, settlement
+from lms.loans import penalties, recalculation, settlement
 from lms.loans.interest import PERIODS_A_YEAR
 from lms.loans.schedule import Row, rounding_warning, schedule
 from lms.loans.terms import Fee, FeeSum, Terms, Tranche, fee_sum
@@ -50,6 +50,35 @@ class RepaymentCalculator:
         """
         lent = self.terms.disbursed + fee_sum(self.terms, "added_to_principal").total
         return sum((row.principal for row in self._rows), money.ZERO) - lent
+
+    def recalculated(
+        self, *, paid: Sequence[tuple[date, Decimal]], on: date, rows: Sequence[Row] | None = None
+    ) -> list[Row]:
+        """Return the rows with the interest that was really earned, as `recalculation` does.
+
+        `paid` are days and KES of principal; `rows` those of a later schedule, where there is one.
+        Raises Refused for terms whose interest does not follow the balance of each day.
+        """
+        terms = self.terms
+        if terms.method == "flat":
+            raise Refused(
+                "A flat loan bears the interest it was lent at: only a declining balance is "
+                "recalculated.",
+                field="method",
+            )
+        for name in ("interest_grace", "interest_free"):
+            if getattr(terms, name):
+                raise Refused("Interest in grace does not follow the days.", field=name)
+        return recalculation.recalculate(
+            self._rows if rows is None else rows,
+            paid=paid,
+            annual_rate=terms.annual_rate,
+            day_count=terms.day_count,
+            interest_multiple=terms.interest_multiple,
+            disbursed_on=terms.disbursed_on,
+            on=on,
+            tranches=terms.tranches,
+        )
 
     def fees_deducted(self) -> FeeSum:
         """Return the fees and excise kept back from the disbursement (KES)."""

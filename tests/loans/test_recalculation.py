@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lms.errors import Refused
-from lms.loans.calculator import Tranche
+from lms.loans.calculator import RepaymentCalculator, Tranche
 from lms.loans.recalculation import interest, recalculate
 from lms.loans.schedule import schedule
 from tests.loans.terms import terms
@@ -112,6 +112,34 @@ def test_tranches_bear_interest_from_their_day():
     again = recalculate(rows, paid=on_time(rows), on=MATURITY, tranches=later, **DAILY)
 
     assert again == rows
+
+
+def test_a_calculator_recalculates_by_its_own_terms():
+    calculator = RepaymentCalculator(
+        terms(day_count="actual/365", method="declining_equal_principal", principal=D(120_000))
+    )
+
+    again = calculator.recalculated(paid=[], on=date(2026, 3, 15))
+
+    assert again[1].interest == D("2209.32")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"method": "flat"}, "method"),
+        ({"interest_grace": 1}, "interest_grace"),
+        ({"interest_free": 1}, "interest_free"),
+        ({"day_count": "periodic"}, "day_count"),
+    ],
+)
+def test_interest_that_does_not_follow_the_days_is_not_recalculated(wrong, field):
+    calculator = RepaymentCalculator(terms(**{"day_count": "actual/365", **wrong}))
+
+    with pytest.raises(Refused) as refusal:
+        calculator.recalculated(paid=[], on=MATURITY)
+
+    assert refusal.value.field == field
 
 
 moves = st.lists(st.tuples(st.integers(0, 11), st.integers(1, 60)), min_size=1, max_size=8)
