@@ -7,12 +7,13 @@ from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import FileExtensionValidator
+from django.core.validators import FileExtensionValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Upper
 from simple_history.models import HistoricalRecords
 
 from lms import phones
+from lms.money import MoneyField
 from lms.staff.models import Branch
 
 KRA_PIN = re.compile(r"[AP]\d{9}[A-Z]")
@@ -133,6 +134,20 @@ class Customer(models.Model):
     town = models.CharField("town or area", max_length=80, blank=True)
     address = models.CharField(max_length=160, blank=True)
     occupation = models.CharField("occupation or trade", max_length=80, blank=True)
+    net_income = MoneyField(
+        "net income a month (KES)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="After tax, statutory deductions and instalments to others.",
+    )
+    score_limit = MoneyField(
+        "score limit (KES)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="The most the scorecard would lend.",
+    )
     next_of_kin = models.CharField(max_length=120, blank=True)
     next_of_kin_phone = models.CharField(max_length=12, blank=True)
     branch = models.ForeignKey(Branch, models.PROTECT, related_name="customers")

@@ -22,6 +22,7 @@ TEXTS = (
     "next_of_kin_phone",
     "notes",
 )
+AMOUNTS = ("net_income", "score_limit")
 KINDS = {
     "individual": "individual",
     "person": "individual",
@@ -64,6 +65,8 @@ class Customers(RowByRow):
         "town": ("town or area", "area", "location"),
         "address": ("postal address", "physical address"),
         "occupation": ("occupation or trade", "trade", "job"),
+        "net_income": ("income", "net income a month", "net pay", "monthly income"),
+        "score_limit": ("limit", "loan limit"),
         "next_of_kin": ("kin", "next of kin name"),
         "next_of_kin_phone": ("kin phone",),
         "branch": ("branch code", "branch name"),
@@ -160,6 +163,8 @@ def _fill(customer: Customer, cells: Cells) -> None:
     customer.kind = cells.choice("kind", KINDS, customer.kind)
     customer.id_kind = cells.choice("id_kind", ID_KINDS, customer.id_kind)
     customer.gender = cells.choice("gender", GENDERS, customer.gender)
+    for field in AMOUNTS:
+        setattr(customer, field, cells.read(field, tables.parse_money, getattr(customer, field)))
     customer.date_of_birth = cells.read("date_of_birth", tables.parse_date, customer.date_of_birth)
     for field in TEXTS:
         if cells.has(field):
@@ -205,7 +210,7 @@ def _officer(cells: Cells) -> Staff:
 
 def _shown(customer: Customer) -> dict[str, str]:
     """Return what a line may change, as text."""
-    fields = ("phone", "id_kind", "id_number", "kind", "gender", "date_of_birth", *TEXTS)
+    fields = ("phone", "id_kind", "id_number", "kind", "gender", "date_of_birth", *AMOUNTS, *TEXTS)
     known = {field: str(getattr(customer, field) or "") for field in fields}
     return known | {
         "branch": customer.branch.code,

@@ -7,8 +7,17 @@ from decimal import Decimal
 import pytest
 
 from lms import dates
-from lms.loans.models import Guarantor, Loan, LoanFee, LoanProduct, Position, Repayment
-from lms.loans.operations import lifecycle, relief
+from lms.loans.models import (
+    EligibilityRule,
+    Guarantor,
+    Loan,
+    LoanFee,
+    LoanProduct,
+    Position,
+    ProductVersion,
+    Repayment,
+)
+from lms.loans.operations import lifecycle, offers, relief
 from lms.notifications.models import Message
 from lms.payments.models import Payment, Payout
 from tests import books, factories
@@ -84,6 +93,64 @@ def test_the_preview_needs_no_customer_yet(as_staff, njeri, form):
 
     assert "APR" in page
     assert "KES 48,800.00" in page
+
+
+def test_the_preview_says_how_the_rules_of_the_product_stand(as_staff, njeri, form, wanjiku):
+    rules = (("kyc", None, True), ("score", 100, True), ("min_age", 18, False))
+    version = ProductVersion.objects.get()
+    EligibilityRule.objects.bulk_create(
+        EligibilityRule(version=version, kind=kind, limit=limit, is_hard=is_hard)
+        for kind, limit, is_hard in rules
+    )
+    wanjiku.score_limit = Decimal(40_000)
+    wanjiku.save()
+    client = as_staff(njeri)
+    assert "Eligibility" not in tell(client.post(url_of(MODEL, "preview"), form | {"customer": ""}))
+
+    page = tell(client.post(url_of(MODEL, "preview"), form))
+
+    assert "KYC complete: Wanjiku Mwangi is verified." in page
+    assert (
+        "KES 50,000.00 is 125% of the score limit of KES 40,000.00, 25 points above 100%." in page
+    )
+    assert "Minimum age: fill in the date of birth of Wanjiku Mwangi." in page
+    assert [page.count(word) for word in ("Passed", "Refused", "Warning")] == [1, 1, 1]
+
+
+def test_the_dialogs_of_submitting_and_approving_show_the_rules(as_staff, njeri, product):
+    EligibilityRule.objects.bulk_create(
+        [EligibilityRule(version=product.versions.get(), kind="min_age", limit=18)]
+    )
+    loan = factories.draft(product=product, on=TODAY)
+    client = as_staff(njeri)
+    sentence = "Minimum age: fill in the date of birth of Wanjiku Mwangi."
+    assert sentence in tell(ask(client, MODEL, "submit", loan.pk))
+
+    refused = answer(client, MODEL, "submit", loan.pk)
+
+    assert not went_through(refused)
+    assert tell(refused).count(sentence) == 2
+
+
+def test_a_draft_on_ended_terms_takes_the_current_ones(as_staff, njeri, product):
+    loan = factories.draft(product=product, on=TODAY)
+    client = as_staff(njeri)
+    page = url_of(MODEL, "change", loan.pk)
+    assert "Take the current terms" not in tell(client.get(page))
+    version = offers.new_version(product, by=njeri, on=TODAY)
+    version.rate = Decimal(30)
+    version.save()
+    ProductVersion.objects.filter(number=1).update(ends_on=TODAY - timedelta(days=1))
+    ProductVersion.objects.filter(number=2).update(
+        status="approved", starts_on=TODAY, approval_reference="BRD/7"
+    )
+    assert "Take the current terms" in tell(client.get(page))
+    assert "today it costs 30% a year" in tell(ask(client, MODEL, "take_current_terms", loan.pk))
+
+    assert went_through(answer(client, MODEL, "take_current_terms", loan.pk))
+
+    loan.refresh_from_db()
+    assert (loan.version.number, loan.rate) == (2, Decimal(30))
 
 
 @pytest.mark.parametrize(

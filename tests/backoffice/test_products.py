@@ -59,7 +59,14 @@ def typed(version: ProductVersion, **changes) -> dict:
     """Return the form of a version as the page sends it."""
     form = {name: getattr(version, name) for name in version.FIXED_FIELDS}
     sent = {name: value for name, value in form.items() if value is not False}
-    return {**sent, "fees-TOTAL_FORMS": "0", "fees-INITIAL_FORMS": "0", **changes}
+    return {
+        **sent,
+        "fees-TOTAL_FORMS": "0",
+        "fees-INITIAL_FORMS": "0",
+        "rules-TOTAL_FORMS": "0",
+        "rules-INITIAL_FORMS": "0",
+        **changes,
+    }
 
 
 def tell(response) -> str:

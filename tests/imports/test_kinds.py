@@ -50,6 +50,17 @@ def test_a_customer_is_made_with_stored_phone_and_history(kamau):
     )  # fmt: skip
 
 
+def test_income_and_score_limit_come_with_the_customer_and_stay_when_not_given(kamau):
+    imported("phone,id_number,name,net pay,limit\n0733111222,22334455,Atieno Odhiambo,"
+             '"35,500.00",80000\n', kind="customers")  # fmt: skip
+
+    job = imported("phone,id_number,net pay\n0733111222,22334455,36000\n", kind="customers")
+
+    person = Customer.objects.get()
+    assert (person.net_income, person.score_limit) == (Decimal(36_000), Decimal(80_000))
+    assert job.summary["changed"][0]["message"] == "net_income 35500.00 → 36000.00"
+
+
 def test_a_check_of_customers_writes_none(kamau):
     checked(PEOPLE + "Atieno Odhiambo,0733111222,22334455,,\n", kind="customers")
 

@@ -42,6 +42,7 @@ def test_no_role_may_delete_what_carries_money():
             "delete_guarantor",
             "delete_collateral",
             "delete_productfee",
+            "delete_eligibilityrule",
             "delete_schedule",
         }
 

@@ -212,8 +212,8 @@ class CustomerResource(ModelResource):
         fields = (
             "number", "kind", "first_name", "other_names", "last_name", "business_name", "phone",
             "email", "id_kind", "id_number", "kra_pin", "date_of_birth", "gender", "town",
-            "address", "occupation", "next_of_kin", "next_of_kin_phone", "branch", "loan_officer",
-            "kyc_status", "registered_at",
+            "address", "occupation", "net_income", "score_limit", "next_of_kin",
+            "next_of_kin_phone", "branch", "loan_officer", "kyc_status", "registered_at",
         )  # fmt: skip
         export_order = fields
 
@@ -304,7 +304,16 @@ class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
         ),
         (
             "Work",
-            {"classes": ["tab"], "fields": ("occupation", "branch", "loan_officer", "notes")},
+            {
+                "classes": ["tab"],
+                "fields": (
+                    "occupation",
+                    ("net_income", "score_limit"),
+                    "branch",
+                    "loan_officer",
+                    "notes",
+                ),
+            },
         ),
         (
             "Next of kin",
@@ -334,6 +343,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
                 "classes": ["collapse"],
                 "fields": (
                     ("kra_pin", "occupation"),
+                    ("net_income", "score_limit"),
                     ("town", "address"),
                     ("next_of_kin", "next_of_kin_phone"),
                     ("takes_messages", "photo"),

@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from lms import dates, routing
+from lms.backoffice.admin.loan_preview import verdicts_on
 from lms.backoffice.figures import still_owing
 from lms.backoffice.forms import StaffDialog, date_field, money_field, reason_field
 from lms.errors import Refused
@@ -70,6 +71,18 @@ class LoanDialog(StaffDialog):
     @property
     def subject(self) -> str:
         return f"{self.loan.number} · {self.loan.customer.name} · {kes(self.loan.principal)}"
+
+
+class DecideDialog(LoanDialog):
+    """Shows how the rules of the product stand before the loan goes on."""
+
+    form_before_template = "admin/loans/decide_before.html"
+
+    def get_before_template_context(self, request, object_id=None) -> dict:
+        return {
+            **super().get_before_template_context(request, object_id),
+            **verdicts_on(self.loan),
+        }
 
 
 class LoanReasonDialog(LoanDialog):
@@ -261,7 +274,7 @@ class LoanActions:
         dialog={
             "title": "Submit for approval",
             "description": "Its terms cannot be changed while it waits for a decision.",
-            "form_class": LoanDialog,
+            "form_class": DecideDialog,
             "form_submit_text": "Submit",
         },
     )
@@ -299,7 +312,7 @@ class LoanActions:
         dialog={
             "title": "Approve this loan",
             "description": "It can then be paid out by someone else.",
-            "form_class": LoanDialog,
+            "form_class": DecideDialog,
             "form_submit_text": "Approve",
         },
     )

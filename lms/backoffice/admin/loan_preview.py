@@ -16,6 +16,7 @@ from lms import dates
 from lms.errors import Refused
 from lms.loans.calculator import Fee, RepaymentCalculator, Row
 from lms.loans.models import Loan, LoanFee, LoanProduct
+from lms.loans.operations.eligibility import assess
 from lms.money import ZERO
 
 FEE_FIELDS = ("name", "kind", "value", "when", "excise_rate")
@@ -174,6 +175,12 @@ class LoanPreview:
 
 def _preview(loan: Loan, *, fees: Sequence[Fee] | None) -> dict:
     try:
-        return {"preview": preview_of(loan, on=dates.today(), fees=fees)}
+        preview = preview_of(loan, on=dates.today(), fees=fees)
     except Refused as refusal:
         return {"wrong": [refusal.message]}
+    return {"preview": preview, **verdicts_on(loan)}
+
+
+def verdicts_on(loan: Loan) -> dict:
+    """Return the context of the table of eligibility: nothing before the customer is chosen."""
+    return {"verdicts": assess(loan, on=dates.today()) if loan.customer_id else []}

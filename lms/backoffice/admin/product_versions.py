@@ -27,7 +27,7 @@ from lms.backoffice.admin.loan_preview import FEE_FIELDS, preview_of, sentences,
 from lms.backoffice.base import EditableTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog, date_field
 from lms.errors import Refused
-from lms.loans.models import Loan, ProductFee, ProductVersion
+from lms.loans.models import EligibilityRule, Loan, ProductFee, ProductVersion
 from lms.loans.operations import offers
 from lms.money import kes, money
 
@@ -122,6 +122,11 @@ class FeeInline(WhileDraft):
     fields = FEE_FIELDS
 
 
+class RuleInline(WhileDraft):
+    model = EligibilityRule
+    fields = ("kind", "limit", "is_hard")
+
+
 class StateFilter(DropdownFilter):
     title = "status"
     parameter_name = "state"
@@ -166,7 +171,7 @@ class ProductVersionAdmin(StaffAdmin):
     )
     search_fields = ("product__name", "product__code", "approval_reference", "note")
     ordering = ("product__name", "-number")
-    inlines = (FeeInline,)
+    inlines = (FeeInline, RuleInline)
     change_form_after_template = "admin/loans/preview_slot.html"
     actions_detail = ("approve_version", "withdraw_version")
     actions_row = ("approve_version", "withdraw_version")

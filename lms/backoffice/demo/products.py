@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
-from lms.loans.models import LoanProduct, ProductFee, ProductVersion
+from lms.loans.models import EligibilityRule, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import offers
 
 # Code: name, terms, limits and fees. Rates are percent of the named period, amounts KES.
@@ -92,6 +92,21 @@ PRODUCTS = {
 }  # fmt: skip
 
 
+# Rule, limit, and whether it refuses a loan or only warns.
+RULES = (
+    ("min_age", "18", True),
+    ("max_age", "75", True),
+    ("kyc", None, True),
+    ("arrears", "30", True),
+    ("active_loans", "3", True),
+    ("exposure", "1500000", True),
+    ("score", "100", False),
+    ("cool_off", "1", False),
+)
+# What is paid back at the end, or after the harvest, is not held against the income of a month.
+AFFORDABLE = ("MKOPO30", "BIASHARA", "MSHAHARA", "SOKO")
+
+
 def offer(*, by, approver, on: date) -> dict[str, LoanProduct]:
     """Create every product with its approved terms and fees; return them by code."""
     return {
@@ -147,6 +162,13 @@ def _offer_one(code: str, terms: dict, *, by, approver, on: date) -> LoanProduct
         fee = ProductFee(version=version, name=name, kind=kind, value=Decimal(amount), when=when)
         fee.full_clean()
         _save(fee, by=by)
+    affordable = (("affordability", "60", False),) if code in AFFORDABLE else ()
+    for kind, limit, is_hard in (*RULES, *affordable):
+        rule = EligibilityRule(
+            version=version, kind=kind, limit=limit and Decimal(limit), is_hard=is_hard
+        )
+        rule.full_clean()
+        _save(rule, by=by)
     offers.approve_version(
         version, reference=f"BRD/{on:%Y}/{code}", starts_on=on, by=approver, on=on
     )

@@ -37,6 +37,7 @@ class Story:
         self.now = now
         self.today = now.date()
         self.random = Random(SEED)  # noqa: S311  a story, not a secret
+        self.wealth = Random(SEED)  # noqa: S311  apart, so that the story stays as it is
         self.clock = StoryClock(now)
         self.till = Till(self.random, today=self.today)
         self.office: Office
@@ -108,12 +109,22 @@ class Story:
             persona = waiting.pop()
             known = applied_on - timedelta(days=self.random.randint(2, 9))
             self._plan_registration(persona, known, is_borrower=True)
+        self._afford(plan, persona)
         if plan.fate not in ("active", "late"):
             closed = plan.fate == "closed"
             length = plans.term_days(plan.product, plan.repayments) if closed else 3
             until = plan.disbursed_on + timedelta(days=length + 15)
             heapq.heappush(free, (until, next(self._count), persona))
         self.plan(applied_on, 9 + self.random.random() * 4, partial(self._apply, plan, persona))
+
+    def _afford(self, plan: Plan, persona: Persona) -> None:
+        """Let them earn, and score, enough for what they will borrow; a few only just."""
+        months = max(plans.term_days(plan.product, plan.repayments) // 31, 1)
+        a_month = int(plan.principal) // months * self.wealth.randint(20, 40) // 10
+        limit = int(plan.principal) * self.wealth.randint(95, 160) // 100
+        for field, wanted in (("net_income", a_month), ("score_limit", limit)):
+            known = persona.details.get(field, ZERO)
+            persona.details[field] = max(known, money(wanted, Decimal(500)))
 
     def _plan_registration(self, persona: Persona, on: date, *, is_borrower: bool = False) -> None:
         officer = self.office.teams[persona.branch].officer

@@ -2,6 +2,7 @@
 
 from lms.loans.models.changes import DeathClaim, LoanChange, Recovery, Tranche
 from lms.loans.models.collections import Allocation, Position
+from lms.loans.models.eligibility import EligibilityRule
 from lms.loans.models.loans import Collateral, Guarantor, Loan, LoanFee
 from lms.loans.models.portfolio import (
     LoanSnapshot,
@@ -17,6 +18,7 @@ __all__ = [
     "Allocation",
     "Collateral",
     "DeathClaim",
+    "EligibilityRule",
     "Guarantor",
     "Loan",
     "LoanChange",

@@ -142,6 +142,7 @@ class Loan(Terms):
         related_name="refinanced_by",
         help_text="The loan that this one pays off.",
     )
+    decided_on = models.DateField("rejected or withdrawn", null=True, editable=False)
     decision = models.CharField(
         "reason of the decision", max_length=200, blank=True, editable=False
     )
@@ -293,6 +294,13 @@ class LoanFee(FeeTerms):
         verbose_name = "fee"
 
 
+class GuarantorQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        """Guarantees of loans that are asked for, agreed or running."""
+        asked = (Loan.Status.SUBMITTED, Loan.Status.APPROVED, Loan.Status.ACTIVE)
+        return self.filter(loan__status__in=asked)
+
+
 class Guarantor(models.Model):
     """A customer who answers for a loan, up to an amount, with their consent on record."""
 
@@ -304,6 +312,8 @@ class Guarantor(models.Model):
         "consent given", help_text="The law wants consent before the appointment."
     )
     history = HistoricalRecords()
+
+    objects = GuarantorQuerySet.as_manager()
 
     class Meta:
         constraints = [

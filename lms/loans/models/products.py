@@ -280,13 +280,14 @@ class ProductVersion(Terms):
             for name in self.FIXED_FIELDS
             if getattr(self, name) != getattr(other, name)
         ]
-        before = {fee.name: fee.summary for fee in other.fees.all()}
-        after = {fee.name: fee.summary for fee in self.fees.all()}
-        changes += [
-            Change(name, before.get(name, "None"), after.get(name, "None"), is_price=True)
-            for name in before | after
-            if before.get(name) != after.get(name)
-        ]
+        for part, is_price in (("fees", True), ("rules", False)):
+            before = {str(row): row.summary for row in getattr(other, part).all()}
+            after = {str(row): row.summary for row in getattr(self, part).all()}
+            changes += [
+                Change(name, before.get(name, "None"), after.get(name, "None"), is_price)
+                for name in before | after
+                if before.get(name) != after.get(name)
+            ]
         return changes
 
     def shown(self, name: str) -> str:

@@ -14,6 +14,7 @@ from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, Position, ProductVersion, Repayment
 from lms.loans.operations import rows
+from lms.loans.operations.eligibility import must_be_eligible
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 from lms.payments.operations import pay_out
@@ -102,7 +103,7 @@ def copy_fees(loan: Loan, *, by) -> None:
 def submit(loan: Loan, *, by, on: date) -> Loan:
     """Hand a draft to the people who approve.
 
-    Raises Refused when its terms cannot work, or are no longer offered.
+    Raises Refused when its terms cannot work or are no longer offered, or a hard rule fails.
     """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
@@ -110,6 +111,7 @@ def submit(loan: Loan, *, by, on: date) -> Loan:
         for sentence in loan.version.breaches(loan).values():
             raise Refused(sentence)
         _must_work(loan.calculator(disbursed_on=on))
+        must_be_eligible(loan, on=on)
         loan.submitted_by = by
         loan.move_to(Status.SUBMITTED, by=by, reason="Submitted", fields=("submitted_by",))
     return loan
@@ -126,7 +128,8 @@ def _must_work(calculator: RepaymentCalculator) -> None:
 def approve(loan: Loan, *, by, on: date) -> Loan:
     """Agree to lend.
 
-    Raises Refused for one's own work, above one's limit, without KYC, or on terms that ended.
+    Raises Refused for one's own work, above one's limit, without KYC, on terms that ended, or
+    when a hard rule fails.
     """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
@@ -141,6 +144,7 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
         if loan.customer.kyc_status != Customer.Kyc.VERIFIED:
             raise Refused(f"The KYC of {loan.customer.name} is not verified yet.")
         loan.version.must_be_in_force(on=on)
+        must_be_eligible(loan, on=on)
         loan.approved_by, loan.approved_on = by, on
         loan.move_to(
             Status.APPROVED, by=by, reason="Approved", fields=("approved_by", "approved_on")
@@ -150,25 +154,25 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
 
 def reject(loan: Loan, *, reason: str, by, on: date) -> Loan:
     """Decline to lend, with the reason that the customer is told at once."""
-    return _decide(loan, Status.REJECTED, reason=reason, by=by)
+    return _decide(loan, Status.REJECTED, reason=reason, by=by, on=on)
 
 
 def withdraw(loan: Loan, *, reason: str, by, on: date) -> Loan:
     """Record that the customer no longer wants the loan."""
-    return _decide(loan, Status.WITHDRAWN, reason=reason, by=by)
+    return _decide(loan, Status.WITHDRAWN, reason=reason, by=by, on=on)
 
 
 def send_back(loan: Loan, *, reason: str, by, on: date) -> Loan:
     """Return a submitted application to its maker, who may change it."""
-    return _decide(loan, Status.DRAFT, reason=reason, by=by)
+    return _decide(loan, Status.DRAFT, reason=reason, by=by, on=None)
 
 
-def _decide(loan: Loan, status: str, *, reason: str, by) -> Loan:
+def _decide(loan: Loan, status: str, *, reason: str, by, on: date | None) -> Loan:
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
-        loan.decision = reason[:200]
-        loan.move_to(status, by=by, reason=reason, fields=("decision",))
+        loan.decision, loan.decided_on = reason[:200], on
+        loan.move_to(status, by=by, reason=reason, fields=("decision", "decided_on"))
     return loan
 
 

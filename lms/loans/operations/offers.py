@@ -7,13 +7,13 @@ from django.db import models, transaction
 
 from lms import dates
 from lms.errors import Refused
-from lms.loans.models import Loan, LoanProduct, ProductFee, ProductVersion
+from lms.loans.models import EligibilityRule, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import rows
 from lms.loans.operations.lifecycle import copy_fees, offered
 
 Status = ProductVersion.Status
 # The rows of a version, each by the name of its manager.
-PARTS: tuple[type[models.Model], ...] = (ProductFee,)
+PARTS: tuple[type[models.Model], ...] = (ProductFee, EligibilityRule)
 
 
 def new_version(product: LoanProduct, *, by, on: date) -> ProductVersion:

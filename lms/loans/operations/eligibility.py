@@ -1,0 +1,220 @@
+"""Whether a customer may have a loan: each rule of its version, and by how much it is missed."""
+
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+from django.db.models import F, Max
+
+from lms import dates
+from lms.customers.models import Customer
+from lms.errors import Refused
+from lms.loans.calculator import Row
+from lms.loans.models import EligibilityRule, Guarantor, Loan, Position
+from lms.money import ZERO, kes, money, total
+
+Kind = EligibilityRule.Kind
+Status = Loan.Status
+OUTSTANDING = F("principal") + F("interest") + F("fees") + F("penalties")
+
+
+class Verdict(NamedTuple):
+    """What became of one rule. `found` and `by` are None where there is nothing to measure.
+
+    `by` is how far what was found lies beyond what is wanted, 0 where the rule is kept.
+    """
+
+    rule: EligibilityRule
+    passed: bool
+    wanted: Decimal | None
+    found: Decimal | None
+    by: Decimal | None
+    sentence: str
+
+
+class Unmeasured(Exception):
+    """There is no number to hold against the limit: the rule fails, and the text says why."""
+
+
+def assess(loan: Loan, *, on: date) -> list[Verdict]:
+    """Return how each rule of the loan's version stands on a day; the loan may be unsaved."""
+    case = _Case(loan, on)
+    return [_verdict(rule, case) for rule in loan.version.rules.all()]
+
+
+def must_be_eligible(loan: Loan, *, on: date) -> None:
+    """Raise Refused, with the first hard rule that is not kept and a count of the others."""
+    failed = [each for each in assess(loan, on=on) if each.rule.is_hard and not each.passed]
+    if not failed:
+        return
+    others = {1: "", 2: " One more rule is not kept."}
+    more = others.get(len(failed), f" {len(failed) - 1} more rules are not kept.")
+    raise Refused(f"{failed[0].sentence}{more}")
+
+
+def _verdict(rule: EligibilityRule, case: "_Case") -> Verdict:
+    try:
+        found, words = getattr(case, rule.kind)()
+    except Unmeasured as why:
+        return Verdict(rule, False, rule.limit, None, None, f"{rule}: {why}")  # noqa: FBT003
+    except Refused as refusal:
+        return Verdict(rule, False, rule.limit, None, None, f"{rule}: {refusal.message}")  # noqa: FBT003
+    if found is None or rule.limit is None:
+        passed = found is None
+        return Verdict(rule, passed, rule.limit, None, None, f"{rule}: {words}.")
+    at_least = rule.kind in EligibilityRule.AT_LEAST
+    by = max(rule.limit - found if at_least else found - rule.limit, ZERO)
+    if by == 0:
+        most = "at least" if at_least else "at most"
+        tail = f"{most} {_amount(rule.kind, rule.limit)} is asked"
+    elif at_least:
+        tail = f"{_gap(rule.kind, by)} short of {_amount(rule.kind, rule.limit)}"
+    else:
+        tail = f"{_gap(rule.kind, by)} above {_amount(rule.kind, rule.limit)}"
+    return Verdict(rule, by == 0, rule.limit, found, by, f"{rule}: {words}, {tail}.")
+
+
+def _number(value: Decimal) -> str:
+    return f"{Decimal(value).normalize():f}"
+
+
+def _amount(kind: str, value: Decimal) -> str:
+    if kind == Kind.EXPOSURE:
+        return kes(value)
+    return f"{_number(value)}%" if kind in (Kind.SCORE, Kind.AFFORDABILITY) else _number(value)
+
+
+def _gap(kind: str, value: Decimal) -> str:
+    points = kind in (Kind.SCORE, Kind.AFFORDABILITY)
+    return f"{_number(value)} points" if points else _amount(kind, value)
+
+
+class _Case:
+    """The facts about one application. Each rule's method is named as its kind.
+
+    It returns what is measured against the limit, None where the rule does not apply or is kept,
+    and the fact in words. Raises Unmeasured where something is not filled in.
+    """
+
+    def __init__(self, loan: Loan, on: date) -> None:
+        self.loan, self.on = loan, on
+        self.customer: Customer = loan.customer
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        return self.loan.calculator(
+            disbursed_on=self.on, fees=None if self.loan.pk else self._fees_to_come
+        ).schedule()
+
+    @property
+    def _fees_to_come(self) -> list:
+        return [fee.as_fee() for fee in self.loan.version.fees.all()]
+
+    @cached_property
+    def others(self):
+        return Loan.objects.filter(customer=self.customer).exclude(pk=self.loan.pk)
+
+    def min_age(self):
+        return self._age(self.on, "")
+
+    def max_age(self):
+        last = self.rows[-1].due_date
+        return self._age(last, f" on {dates.show(last)}")
+
+    def _age(self, day: date, when: str):
+        if self.customer.kind == Customer.Kind.BUSINESS:
+            return None, "a business has no age"
+        age = self.customer.age(on=day)
+        if age is None:
+            raise Unmeasured(f"fill in the date of birth of {self.customer.name}.")
+        return Decimal(age), f"{self.customer.name} is {age} years old{when}"
+
+    def kyc(self):
+        if self.customer.kyc_status == Customer.Kyc.VERIFIED:
+            return None, f"{self.customer.name} is verified"
+        return ZERO, f"{self.customer.name} is not verified yet"
+
+    def arrears(self):
+        lost = self.others.filter(status=Status.WRITTEN_OFF).first()
+        if lost is not None:
+            raise Unmeasured(f"{lost.number} of {self.customer.name} was written off.")
+        running = self.others.active().select_related("position")
+        days, number = max(
+            ((loan.days_late(on=self.on), loan.number) for loan in running), default=(0, "")
+        )
+        words = f"{number} is {days} days late" if days else "no other loan is late"
+        return Decimal(days), words
+
+    def active_loans(self):
+        others = self.others.filter(status__in=(Status.APPROVED, Status.ACTIVE)).count()
+        return Decimal(others + 1), f"with this one there are {others + 1}"
+
+    def exposure(self):
+        """This loan, what is owed or approved on others, and what others are guaranteed."""
+        owed = Position.objects.filter(
+            loan__in=self.others.filter(status__in=(Status.ACTIVE, Status.WRITTEN_OFF)).values("pk")
+        ).aggregate(sum=total(OUTSTANDING))["sum"]
+        coming = self.others.filter(status=Status.APPROVED).aggregate(sum=total("principal"))["sum"]
+        guaranteed = (
+            Guarantor.objects.standing()
+            .filter(customer=self.customer)
+            .aggregate(sum=total("amount"))["sum"]
+        )
+        exposed = self.loan.principal + owed + coming + guaranteed
+        words = (
+            f"{kes(self.loan.principal)} of this loan, {kes(owed + coming)} on others and "
+            f"{kes(guaranteed)} guaranteed make {kes(exposed)}"
+        )
+        return exposed, words
+
+    def score(self):
+        limit = self.customer.score_limit
+        if limit is None:
+            raise Unmeasured(f"fill in the score limit of {self.customer.name}.")
+        return _share(self.loan.principal, limit), (
+            f"{kes(self.loan.principal)} is {_of(self.loan.principal, limit)} of the score limit "
+            f"of {kes(limit)}"
+        )
+
+    def affordability(self):
+        """What falls due in the heaviest calendar month, in percent of a month's net income."""
+        income = self.customer.net_income
+        if income is None:
+            raise Unmeasured(f"fill in the net income of {self.customer.name}.")
+        months = [
+            list(rows)
+            for _, rows in groupby(self.rows, lambda row: (row.due_date.year, row.due_date.month))
+        ]
+        heaviest = max(months, key=lambda rows: sum(row.total for row in rows))
+        due = sum((row.total for row in heaviest), ZERO)
+        what = f"the instalment of {kes(due)} is"
+        if len(heaviest) > 1:
+            month = f"{heaviest[0].due_date:%B %Y}"
+            what = f"the {len(heaviest)} instalments of {month}, {kes(due)}, are"
+        return _share(due, income), f"{what} {_of(due, income)} of net income"
+
+    def cool_off(self):
+        closed, rejected = (
+            self.others.filter(status=status).aggregate(last=Max(field))["last"]
+            for status, field in (
+                (Status.CLOSED, "closed_on"),
+                (Status.REJECTED, "decided_on"),
+            )
+        )
+        last = max(filter(None, (closed, rejected)), default=None)
+        if last is None:
+            return None, "no loan was closed or rejected before"
+        days = (self.on - last).days
+        word = "closed" if last == closed else "rejected"
+        return Decimal(days), f"{days} days ago a loan was {word}"
+
+
+def _share(part: Decimal, whole: Decimal) -> Decimal:
+    """Return a part in percent of the whole; of nothing it is far too much."""
+    return money(part * 100 / whole) if whole else money(part * 100)
+
+
+def _of(part: Decimal, whole: Decimal) -> str:
+    return f"{_number(_share(part, whole))}%"
