@@ -130,6 +130,7 @@ def test_a_new_version_is_drafted_from_the_page_of_the_product(as_staff, boss):
     made = product.versions.get(number=2)
     assert response["HX-Redirect"] == url_of(VERSION, "change", made.pk)
     page = tell(client.get(url_of(PRODUCT, "change", product.pk)))
+    assert f'href="{url_of(VERSION, "change", made.pk)}"' in page
     assert "Draft" in page
     assert "Current" in page
 

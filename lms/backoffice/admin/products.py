@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.db.models import Count, Prefetch, Q
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
@@ -24,13 +25,19 @@ class VersionInline(ReadOnlyTabular):
     model = ProductVersion
     verbose_name_plural = "versions"
     tab = False
-    fields = ("number", "shown_state", "price", "starts_on", "ends_on", "approval_reference",
+    hide_title = True
+    show_change_link = False
+    fields = ("shown_number", "shown_state", "price", "starts_on", "ends_on", "approval_reference",
               "approved_by", "note")  # fmt: skip
     readonly_fields = fields
     ordering = ("-number",)
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("product", "approved_by")
+
+    @display(description="Version")
+    def shown_number(self, version):
+        return format_html('<a class="text-link" href="{}">{}</a>', _page_of(version), version)
 
     @display(description="Status", label=STATE_COLOURS)
     def shown_state(self, version):
