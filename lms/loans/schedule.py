@@ -384,10 +384,11 @@ class _Work:
         self.terms, self.lent, self.rates, self.per, self.draws = terms, lent, costs, per, draws
         self.interest_unit = _cents(terms.interest_multiple)
         self.instalment_unit = _cents(terms.instalment_multiple)
-        waits = terms.grace_interest in ("capitalised", "accrued")
-        single = terms.method == "single_payment"
-        self.unbilled = terms.interest_grace if waits and not single else 0
-        self.first = 0 if single else max(terms.principal_grace, self.unbilled)
+        self.first = self.unbilled = 0
+        if terms.method != "single_payment":
+            if terms.grace_interest in ("capitalised", "accrued"):
+                self.unbilled = terms.interest_grace
+            self.first = max(terms.principal_grace, self.unbilled)
         self.balance, self.waiting, self.interests = lent, 0, []
         for k in range(self.first):
             self._pass(k)
