@@ -14,6 +14,7 @@ UNALLOCATED = "2010"
 CUSTOMER_CREDIT = "2020"
 EXCISE_PAYABLE = "2030"
 UNEARNED_INTEREST = "2040"
+CAPITALISED_INTEREST = "2045"
 SUSPENDED_INTEREST = "2050"
 OPENING_BALANCES = "3900"
 INTEREST_INCOME = "4010"
@@ -39,6 +40,7 @@ ACCOUNTS = (
     (CUSTOMER_CREDIT, "Customer credit", "liability"),
     (EXCISE_PAYABLE, "Excise duty payable", "liability"),
     (UNEARNED_INTEREST, "Unearned interest", "liability"),
+    (CAPITALISED_INTEREST, "Capitalised interest not yet earned", "liability"),
     (SUSPENDED_INTEREST, "Interest in suspense", "liability"),
     (OPENING_BALANCES, "Opening balances", "equity"),
     (INTEREST_INCOME, "Interest income", "income"),

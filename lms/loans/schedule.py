@@ -314,7 +314,7 @@ def _due_dates(terms: Terms, ends: Sequence[date]) -> Sequence[date]:
     """Return the contractual due dates: the ends of the periods, moved off Sundays and holidays."""
     if terms.holiday_rule == "keep":
         return ends
-    due = [_working_day(end, terms) for end in ends]
+    due = [working_day(end, terms) for end in ends]
     if any(a >= b for a, b in pairwise([terms.disbursed_on, *due])):
         raise Refused(
             "Sundays and holidays push two instalments onto one day, or one onto the day of the "
@@ -324,7 +324,8 @@ def _due_dates(terms: Terms, ends: Sequence[date]) -> Sequence[date]:
     return due
 
 
-def _working_day(day: date, terms: Terms) -> date:
+def working_day(day: date, terms: Terms) -> date:
+    """Return the day, moved off a Sunday or holiday as the rule of the terms says."""
     step = timedelta(days=1 if terms.holiday_rule == "next" else -1)
     while day in terms.holidays or day.weekday() == SUNDAY:
         day += step

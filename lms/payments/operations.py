@@ -165,6 +165,7 @@ def pay_out(
     narration: str,
     lines: Iterable[Line],
     key: str,
+    kind: str = Payout.Kind.DISBURSEMENT,
 ) -> Payout:
     """Record money that left and post its entry, inside the caller's transaction.
 
@@ -174,7 +175,7 @@ def pay_out(
     """
     reference = normal_reference(reference)
     entry = post(
-        kind="disbursement",
+        kind=kind,
         reference=key,
         on=on,
         narration=narration,
@@ -184,6 +185,7 @@ def pay_out(
         subject=subject,
     )
     payout = Payout(
+        kind=kind,
         method=method,
         reference=reference,
         amount=amount,
@@ -202,4 +204,21 @@ def pay_out(
         raise Refused(
             f"Reference {reference} was used for another payout.", field="reference"
         ) from error
+    return payout
+
+
+def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
+    """Reverse a payout whose money is back, with everything that its entry booked.
+
+    Runs inside the caller's transaction. Raises Refused when it is reversed already.
+    """
+    payout = (
+        Payout.objects.select_for_update(of=("self",)).select_related("entry").get(pk=payout.pk)
+    )
+    if payout.reversed_on:
+        raise Refused(f"{payout} was reversed on {payout.reversed_on:%d %b %Y} already.")
+    reverse(payout.entry, reason=reason, on=on, by=by)
+    payout.reversed_on = on
+    payout._history_user, payout._change_reason = by, reason[:100]
+    payout.save(update_fields=["reversed_on"])
     return payout

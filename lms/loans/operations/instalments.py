@@ -115,7 +115,7 @@ def _check(row: Repayment) -> None:
     others = row.loan.repayments.exclude(pk=row.pk)
     if others.filter(number=row.number).exists():
         raise Refused(f"{row.loan.number} has an instalment {row.number} already.", field="number")
-    standing = others.exclude(status=Repayment.Status.CANCELLED)
+    standing = others.exclude(status__in=Repayment.GONE)
     before = standing.filter(number__lt=row.number).aggregate(day=Max("due_date"))["day"]
     after = standing.filter(number__gt=row.number).order_by("number").first()
     if (before and row.due_date <= before) or (after and row.due_date >= after.due_date):

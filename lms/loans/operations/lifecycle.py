@@ -214,8 +214,10 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             lines=_schedule_lines(calculator),
             key=f"disburse:{loan.pk}",
         )
-        loan.disbursed_on = on
-        loan.move_to(Status.ACTIVE, by=by, reason="Disbursed", fields=("disbursed_on",))
+        loan.disbursed_on, loan.capitalised = on, calculator.capitalised_interest()
+        loan.move_to(
+            Status.ACTIVE, by=by, reason="Disbursed", fields=("disbursed_on", "capitalised")
+        )
         Position.objects.rebuild([loan.pk])
     return loan
 
@@ -239,6 +241,7 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
             calculator = loan.calculator(disbursed_on=disbursed_on, fees=[])
             create_schedule(loan, calculator, by=by)
             lines += _schedule_lines(calculator)
+            loan.capitalised = calculator.capitalised_interest()
         post(
             kind="takeover",
             reference=f"takeover:{loan.pk}",
@@ -251,7 +254,10 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
         )
         loan.disbursed_on = disbursed_on
         loan.move_to(
-            Status.ACTIVE, by=by, reason="Taken over from the old system", fields=("disbursed_on",)
+            Status.ACTIVE,
+            by=by,
+            reason="Taken over from the old system",
+            fields=("disbursed_on", "capitalised"),
         )
         Position.objects.rebuild([loan.pk])
     return loan
@@ -282,6 +288,8 @@ def _schedule_lines(calculator: RepaymentCalculator) -> list[Line]:
     deducted, billed = calculator.fees_deducted(), calculator.fees_billed()
     return [
         Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, interest),
+        # Interest that grace adds to the principal is not earned before it is paid.
+        Line(chart.LOAN_PRINCIPAL, chart.CAPITALISED_INTEREST, calculator.capitalised_interest()),
         Line(chart.LOAN_PRINCIPAL, chart.FEE_INCOME, deducted.fee),
         Line(chart.LOAN_PRINCIPAL, chart.EXCISE_PAYABLE, deducted.excise),
         Line(chart.FEES_RECEIVABLE, chart.FEE_INCOME, billed.fee),

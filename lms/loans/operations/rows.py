@@ -8,6 +8,7 @@ from simple_history.utils import bulk_create_with_history
 from lms.errors import Refused
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, Position, Repayment
+from lms.loans.operations import deferral
 
 MONEY_FIELDS = [
     *COMPONENTS,
@@ -84,6 +85,9 @@ def refresh(loan: Loan, *, by, on: date) -> None:
             f"{loan.number} would have more principal on its instalments than was lent.",
             field="principal",
         )
+    loan.position = position
+    if loan.capitalised:
+        deferral.follow(loan, by=by, on=on)
     clear = position.outstanding == 0
     if loan.status == Loan.Status.ACTIVE and clear:
         loan.closed_on = on

@@ -1,0 +1,411 @@
+"""New terms for a running loan: what is owed on a day becomes a new schedule beside the old."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Max
+
+from lms import dates
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.operations import Line, post
+from lms.loans import schedule as arithmetic
+from lms.loans import settlement
+from lms.loans.allocation import COMPONENTS
+from lms.loans.models import Loan, LoanChange, Repayment
+from lms.loans.models.terms import Method, Rebate
+from lms.loans.operations import changes, rows
+from lms.loans.operations.collection import RECEIVABLES
+from lms.loans.operations.rows import needs_reason
+from lms.money import CENT, ZERO, kes
+from lms.payments.models import Payout
+from lms.payments.operations import pay_out
+
+CHARGES = COMPONENTS[1:]
+CAPITALISE, CARRY = ARREARS = ("capitalise", "carry")
+# What a restructuring may set; what is left out stays as it is.
+TERMS = ("number_of_repayments", "rate", "rate_period", "method", "repay_every", "repay_unit")
+
+Amounts = dict[str, Decimal]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a restructuring would do, worked out before anything is written. Amounts in KES.
+
+    `closed` are the open instalments, `made` the new ones. `capitalised` charges become principal,
+    `carried` ones fall due with the first new instalment; `dropped` is interest of time to come,
+    and `unearned` such interest that the principal held.
+    """
+
+    loan: Loan
+    on: date
+    closed: Sequence[Repayment]
+    made: Sequence[Repayment]
+    principal: Decimal
+    added: Decimal
+    capitalised: Amounts
+    carried: Amounts
+    dropped: Decimal
+    unearned: Decimal
+    interest: Decimal
+
+    @property
+    def before(self) -> Decimal:
+        """All that is owed by the old schedule."""
+        return sum((row.outstanding for row in self.closed), ZERO)
+
+    @property
+    def after(self) -> Decimal:
+        """All that is owed by the new schedule."""
+        return sum((row.outstanding for row in self.made), ZERO)
+
+    @property
+    def turned_into_principal(self) -> Decimal:
+        return sum(self.capitalised.values(), ZERO)
+
+
+def plan(
+    loan: Loan,
+    *,
+    on: date,
+    arrears: str = CARRY,
+    first_due: date | None = None,
+    fixed_instalment: Decimal | None = None,
+    added: Decimal = ZERO,
+    **terms,
+) -> Plan:
+    """Return what new terms from a day would make of a loan. Writes nothing.
+
+    All principal owed, with `added`, is spread over the new instalments. Charges due by `on` are
+    arrears: they are carried to the first new instalment or become principal. Interest earned
+    since the last due date and fees not yet due are carried always; interest of the time to come
+    is dropped, for the new schedule charges it anew. The first instalment falls due on `first_due`,
+    or else with the next open one. Raises Refused, naming the field, for terms that cannot work.
+    """
+    if arrears not in ARREARS:
+        raise Refused(f"Arrears are one of {ARREARS}, not {arrears!r}.", field="arrears")
+    must_be_running(loan)
+    if on < loan.disbursed_on:
+        raise Refused(f"{loan.number} was paid out on {dates.show(loan.disbursed_on)}.", field="on")
+    if loan.position.schedule_set_on and on < loan.position.schedule_set_on:
+        raise Refused(
+            f"The schedule was last changed on {dates.show(loan.position.schedule_set_on)}: "
+            "it cannot be changed from an earlier day.",
+            field="on",
+        )
+    standing = list(loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date"))
+    for row in standing:
+        row.loan = loan
+    closed = [row for row in standing if row.is_open]
+    changed = _with_terms(loan, closed, terms, first_due=first_due, on=on)
+    settled = max((row.due_date for row in standing if not row.is_open), default=on)
+    if changed.first_due <= settled:
+        raise Refused(
+            f"The first new instalment must fall due after {dates.show(settled)}.",
+            field="first_due",
+        )
+    rebate = Rebate.PRO_RATA if loan.rebate == Rebate.NONE else loan.rebate
+    owed = owed_on(loan, on=on, rebate=rebate)
+    late = {
+        name: sum((row.owing_of(name) for row in closed if row.due_date <= on), ZERO)
+        for name in CHARGES
+    }
+    late["penalties"] = owed.penalties
+    capitalised = late if arrears == CAPITALISE else dict.fromkeys(CHARGES, ZERO)
+    total = {"interest": owed.interest, "fees": owed.fees, "penalties": owed.penalties}
+    carried = {name: total[name] - capitalised[name] for name in CHARGES}
+    unearned = sum((row.owing_of("principal") for row in closed), ZERO) - owed.principal
+    principal = loan.position.principal - unearned + added + sum(capitalised.values(), ZERO)
+    made = _instalments(changed, principal, fixed_instalment, carried, on=on)
+    dropped = sum((row.owing_of("interest") for row in closed), ZERO) - owed.interest
+    return Plan(
+        loan=changed,
+        on=on,
+        closed=closed,
+        made=made,
+        principal=principal,
+        added=added,
+        capitalised=capitalised,
+        carried=carried,
+        dropped=dropped,
+        unearned=unearned,
+        interest=sum((row.interest for row in made), ZERO) - carried["interest"],
+    )
+
+
+def must_be_running(loan: Loan) -> None:
+    if loan.status != Loan.Status.ACTIVE:
+        raise Refused(
+            f"{loan.number} is {loan.get_status_display().lower()}: "
+            "only the schedule of an active loan changes."
+        )
+
+
+def _with_terms(
+    loan: Loan, closed: Sequence[Repayment], terms: dict, *, first_due: date | None, on: date
+) -> Loan:
+    """Return a copy of the loan with the new terms; grace was of the old ones."""
+    if unknown := set(terms) - set(TERMS):
+        raise Refused(f"A restructuring does not set {', '.join(sorted(unknown))}.")
+    changed = copy(loan)
+    for name, value in terms.items():
+        if value not in (None, ""):
+            setattr(changed, name, value)
+    changed.principal_grace = changed.interest_grace = 0
+    coming = min((row.due_date for row in closed if row.due_date > on), default=None)
+    changed.first_due = (
+        first_due or coming or dates.add_period(on, changed.repay_every, changed.repay_unit)
+    )
+    return changed
+
+
+def owed_on(loan: Loan, *, on: date, rebate: str, keep_fees: bool = True) -> settlement.Quote:
+    """Return what a loan owes on a day, interest by the time that has passed.
+
+    What an earlier change carried onto an instalment was earned before, so all of it is owed.
+    """
+    standing = loan.repayments.exclude(status__in=Repayment.GONE)
+    dues, carried = _dues(loan, list(standing.order_by("due_date", "number")))
+    quote = settlement.quote(
+        dues,
+        on=on,
+        declining=loan.method != Method.FLAT,
+        annual_rate=loan.annual_rate,
+        day_count=loan.day_count,
+        rebate=rebate,
+        keep_fees=keep_fees,
+        unit=Decimal(loan.interest_multiple),
+        capitalised=settlement.capitalised_by(
+            loan.schedule_terms(disbursed_on=loan.disbursed_on, fees=[])
+        ),
+    )
+    return replace(quote, interest=quote.interest + carried)
+
+
+def _dues(loan: Loan, standing: Sequence[Repayment]) -> tuple[list[settlement.Due], Decimal]:
+    """Return the instalments of the schedule in force, and the interest carried onto them (KES).
+
+    The first instalment of a new schedule bears interest from the day the schedule was made.
+    """
+    made = {
+        change.after["version"]: change
+        for change in loan.changes.filter(undone_on=None)
+        if "version" in change.after
+    }
+    latest = max((row.version for row in standing), default=1)
+    found, left, begin = [], ZERO, loan.disbursed_on
+    for row in standing:
+        if row.version != latest and not row.is_open:
+            begin = row.due_date
+            continue
+        row.loan = loan
+        interest, owing = row.interest, row.owing
+        if change := made.pop(row.version, None):
+            begin = max(begin, change.made_on)
+            carried = Decimal(change.after.get("carried", 0))
+            waiting = max(carried - (interest - owing["interest"]), ZERO)
+            interest, owing["interest"] = interest - carried, owing["interest"] - waiting
+            left += waiting
+        found.append(
+            settlement.Due(
+                key=row.pk,
+                due_date=row.due_date,
+                owing=owing,
+                starts_on=min(begin, row.due_date),
+                principal=row.principal,
+                interest=interest,
+            )
+        )
+        begin = row.due_date
+    return found, left
+
+
+def _instalments(
+    changed: Loan,
+    principal: Decimal,
+    fixed_instalment: Decimal | None,
+    carried: Amounts,
+    *,
+    on: date,
+) -> list[Repayment]:
+    terms = replace(
+        changed.schedule_terms(disbursed_on=on, fees=[]),
+        principal=principal,
+        fixed_instalment=fixed_instalment,
+        tranches=(),
+    )
+    last = changed.repayments.aggregate(number=Max("number"), version=Max("version"))
+    made = [
+        Repayment(
+            loan=changed,
+            number=(last["number"] or 0) + row.number,
+            version=(last["version"] or 0) + 1,
+            due_date=row.due_date,
+            principal=row.principal,
+            interest=row.interest,
+            fees=row.fees,
+        )
+        for row in arithmetic.schedule(terms)
+    ]
+    for name in CHARGES:
+        setattr(made[0], name, getattr(made[0], name) + carried[name])
+    return made
+
+
+# --- The verbs -----------------------------------------------------------------------------------
+def restructure(loan: Loan, *, arrears: str, reason: str, by, on: date, **terms) -> LoanChange:
+    """Give a loan new terms from a day; see `plan` for what becomes of what is owed.
+
+    The old open instalments are closed as rescheduled and keep what was paid on them. The loan is
+    flagged; its class does not get better by it. Raises Refused for terms that cannot work.
+    """
+    reason = needs_reason(reason)
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        before = changes.State(loan)
+        wanted = plan(loan, on=on, arrears=arrears, **terms)
+        lines = write(wanted, loan, by=by, reason=f"Restructured: {reason}")
+        loan.restructured_on = on
+        changes.save_loan(loan, ["restructured_on"], by=by, reason=f"Restructured: {reason}")
+        entry = None
+        if any(line.amount for line in lines):
+            entry = post(
+                kind="restructure",
+                reference=changes.key_of(loan),
+                on=on,
+                narration=f"{loan.number} restructured: {reason}",
+                lines=lines,
+                branch_id=loan.branch_id,
+                by=by,
+                subject=loan.number,
+            )
+        rows.refresh(loan, by=by, on=on)
+        return changes.record(
+            loan,
+            before,
+            kind=LoanChange.Kind.RESTRUCTURE,
+            summary=summary_of(wanted),
+            amount=wanted.principal,
+            reason=reason,
+            by=by,
+            on=on,
+            entry=entry,
+            details={"carried": wanted.carried["interest"]},
+        )
+
+
+def top_up(
+    loan: Loan,
+    *,
+    amount: Decimal,
+    method: str,
+    reference: str | None,
+    reason: str,
+    by,
+    on: date,
+    interest_method: str | None = None,
+    **terms,
+) -> LoanChange:
+    """Lend more on a running loan: pay it out and spread all principal anew, in one act.
+
+    Raises Refused beyond the limits of the product or of the person's approval.
+    """
+    reason = needs_reason(reason)
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if amount <= 0 or amount != amount.quantize(CENT):
+            raise Refused("The amount must be more than KES 0.00, in whole cents.", field="amount")
+        wanted = plan(loan, on=on, added=amount, method=interest_method, **terms)
+        must_be_within_limits(loan, amount, by=by)
+        before = changes.State(loan)
+        lines = write(wanted, loan, by=by, reason=f"Topped up: {reason}")
+        loan.principal += amount
+        changes.save_loan(loan, ["principal"], by=by, reason=f"Topped up: {reason}")
+        payout = pay_out(
+            kind=Payout.Kind.TOP_UP,
+            method=method,
+            amount=amount,
+            reference=reference,
+            customer=loan.customer,
+            subject=loan.number,
+            branch=loan.branch,
+            by=by,
+            on=on,
+            narration=f"Top-up of {loan.number}",
+            lines=lines,
+            key=changes.key_of(loan),
+        )
+        rows.refresh(loan, by=by, on=on)
+        return changes.record(
+            loan,
+            before,
+            kind=LoanChange.Kind.TOP_UP,
+            summary=f"{kes(amount)} more; {summary_of(wanted)}",
+            amount=amount,
+            reason=reason,
+            by=by,
+            on=on,
+            entry=payout.entry,
+            payout=payout,
+            details={"carried": wanted.carried["interest"]},
+        )
+
+
+def must_be_within_limits(loan: Loan, amount: Decimal, *, by) -> None:
+    """Refuse to lend so much more on a loan that its product, or the person, may not."""
+    owed = loan.position.principal + amount
+    if owed > loan.version.max_principal:
+        raise Refused(
+            f"{kes(owed)} of principal would be owed: {loan.version.name} lends at most "
+            f"{kes(loan.version.max_principal)}.",
+            field="amount",
+        )
+    if owed > by.approval_limit:
+        raise Refused(
+            f"{kes(owed)} is above your approval limit of {kes(by.approval_limit)}.",
+            field="amount",
+        )
+
+
+def summary_of(wanted: Plan) -> str:
+    """Return the new terms as staff say them."""
+    made = wanted.made
+    parts = [
+        f"{kes(wanted.principal)} over {len(made)} instalments from "
+        f"{dates.show(made[0].due_date)}, {wanted.loan.rate_label}"
+    ]
+    if wanted.turned_into_principal:
+        parts.append(f"{kes(wanted.turned_into_principal)} of arrears made principal")
+    return "; ".join(parts)
+
+
+def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
+    """Write the instalments and terms of a plan on a locked loan; return what is to be booked.
+
+    Interest that becomes principal was not paid, so it is not earned yet: it is deferred until
+    the principal that was lent is paid back (`operations.deferral`).
+    """
+    for row in wanted.closed:
+        row.status = Repayment.Status.RESCHEDULED
+    rows.save_repayments(wanted.closed, by=by, reason=reason)
+    rows.create_repayments(wanted.made, by=by, reason=reason)
+    for name in (*TERMS, "principal_grace", "interest_grace", "first_due"):
+        setattr(loan, name, getattr(wanted.loan, name))
+    loan.capitalised += wanted.turned_into_principal - wanted.unearned
+    fields = [*TERMS, "principal_grace", "interest_grace", "first_due", "capitalised"]
+    changes.save_loan(loan, fields, by=by, reason=reason)
+    return [
+        Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, wanted.dropped),
+        *(
+            Line(chart.LOAN_PRINCIPAL, RECEIVABLES[name], wanted.capitalised[name])
+            for name in CHARGES
+        ),
+        Line(chart.UNEARNED_INTEREST, chart.CAPITALISED_INTEREST, wanted.capitalised["interest"]),
+        Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, wanted.unearned),
+        Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, wanted.interest),
+    ]
