@@ -182,3 +182,54 @@ def test_waiving_the_last_debt_closes_the_loan(db, kamau):
     loan.refresh_from_db()
     assert (row.status, loan.status) == ("completed", Loan.Status.CLOSED)
     prove()
+
+
+def test_a_reversed_waiver_is_owed_again(loan, first, kamau):
+    waived = first.waive_amount(amount=D(2300), reason="Flood", waived_by=kamau, on=LATE)
+
+    relief.reverse_waiver(waived[1], reason="Wrong customer", by=kamau, on=LATE)
+
+    first.refresh_from_db()
+    assert (first.interest_waived, first.penalties_waived, first.outstanding) == (0, 200, 9_356)
+    assert [w.component for w in Waiver.objects.standing().order_by("pk")] == [
+        "penalties",
+        "principal",
+    ]
+    assert balances()[chart.UNEARNED_INTEREST] == -D(13_470)
+    prove()
+
+
+def test_a_reversed_waiver_opens_a_closed_loan_again(loan, kamau):
+    waived = [
+        relief.waive(row, amount=None, component=None, reason="x", by=kamau, on=LATE)
+        for row in loan.repayments.all()
+    ]
+    loan.refresh_from_db()
+    assert loan.status == "closed"
+
+    relief.reverse_waiver(waived[3][0], reason="Never agreed", by=kamau, on=LATE)
+
+    loan.refresh_from_db()
+    assert (loan.status, loan.closed_on, loan.position.outstanding) == ("active", None, 1_544)
+    prove()
+
+
+def test_a_waiver_is_reversed_once_with_a_reason_and_on_the_schedule(loan, first, kamau):
+    (waiver,) = relief.waive(
+        first, amount=D(10), component="interest", reason="x", by=kamau, on=LATE
+    )
+    before = Transfer.objects.count()
+
+    with pytest.raises(Refused, match="Give a reason"):
+        relief.reverse_waiver(waiver, reason=" ", by=kamau, on=LATE)
+    with pytest.raises(Refused, match="not before that"):
+        relief.reverse_waiver(waiver, reason="x", by=kamau, on=date(2026, 2, 28))
+    Repayment.objects.filter(pk=first.pk).update(status="rescheduled")
+    with pytest.raises(Refused, match="is rescheduled: nothing is owed on it again"):
+        relief.reverse_waiver(waiver, reason="x", by=kamau, on=LATE)
+    Repayment.objects.filter(pk=first.pk).update(status="pending")
+    assert Transfer.objects.count() == before
+
+    relief.reverse_waiver(waiver, reason="x", by=kamau, on=LATE)
+    with pytest.raises(Refused, match=r"It was taken back on 1 Mar 2026 already\."):
+        relief.reverse_waiver(waiver, reason="x", by=kamau, on=LATE)

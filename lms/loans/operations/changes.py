@@ -190,6 +190,9 @@ def _must_be_free(change: LoanChange, loan: Loan, *, on: date) -> None:
         )
     if on < change.made_on:
         raise Refused(f"It was made on {dates.show(change.made_on)}: it is not undone before.")
+    recovered = loan.recoveries.aggregate(sum=money.total("amount"))["sum"]
+    if recovered and change.kind == LoanChange.Kind.WRITE_OFF:
+        raise Refused(f"{money.kes(recovered)} was recovered since: take that payment back first.")
     here = {"repayment__loan": loan}
     placed = Allocation.objects.filter(
         **here, pk__gt=change.marks["allocation"], amount__gt=0, reversed_by=None

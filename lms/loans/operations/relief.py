@@ -1,15 +1,17 @@
-"""What the lender gives up: waive an amount, cancel an instalment."""
+"""What the lender gives up: waive an amount and take that back, cancel an instalment."""
 
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
+from simple_history.utils import bulk_create_with_history
 
+from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
-from lms.loans.models import Repayment, Waiver
+from lms.loans.models import Loan, Repayment, Waiver
 from lms.loans.operations import rows
 from lms.loans.operations.collection import RECEIVABLES
 from lms.loans.operations.rows import needs_reason
@@ -24,6 +26,8 @@ COSTS = {
 }
 CHARGES = ("penalties", "fees", "interest")
 EVERYTHING = (*CHARGES, "principal")
+
+Part = tuple[Repayment, str, Decimal]  # so many KES of a component of an instalment
 
 
 def waive(
@@ -49,42 +53,145 @@ def waive(
         owed = sum((row.owing_of(name) for name in order), ZERO)
         amount = owed if amount is None else amount
         _check_amount(amount, owed, component)
-        waivers = []
+        parts = []
         for name in order:
             part = min(row.owing_of(name), amount)
             if part:
                 amount -= part
-                setattr(row, f"{name}_waived", getattr(row, f"{name}_waived") + part)
-                waivers.append(_record(row, name, part, reason=reason, by=by, on=on))
-        row.settle(on=on)
-        rows.save_repayments([row], by=by, reason=f"Waived: {reason}")
-        post(
-            kind="waiver",
-            reference=f"waive:{waivers[0].pk}",
-            on=on,
-            narration=f"Waiver on {row}: {reason}",
-            lines=[Line(COSTS[w.component], RECEIVABLES[w.component], w.amount) for w in waivers],
-            branch_id=loan.branch_id,
-            by=by,
-            subject=loan.number,
-        )
+                parts.append((row, name, part))
+        waivers = give_up(parts, kind=Waiver.Kind.RELIEF, reason=reason, by=by, on=on)
+        _book(waivers, loan, narration=f"Waiver on {row}: {reason}", by=by, on=on)
         rows.refresh(loan, by=by, on=on)
     repayment.refresh_from_db()
     return waivers
 
 
-def _record(row: Repayment, name: str, part: Decimal, *, reason: str, by, on: date) -> Waiver:
-    waiver = Waiver(
-        repayment=row,
-        component=name,
-        amount=part,
-        reason=reason[:200],
-        waived_on=on,
-        waived_by=by,
+def give_up(parts: Iterable[Part], *, kind: str, reason: str, by, on: date) -> list[Waiver]:
+    """Write waivers of so many KES of components of instalments, and save the instalments.
+
+    Inside the transaction of the caller, who holds the loan and posts the entry.
+    """
+    touched, waivers = {}, []
+    for row, name, amount in parts:
+        touched[row.pk] = row
+        setattr(row, f"{name}_waived", getattr(row, f"{name}_waived") + amount)
+        waivers.append(
+            Waiver(
+                repayment=row,
+                component=name,
+                amount=amount,
+                kind=kind,
+                reason=reason[:200],
+                waived_on=on,
+                waived_by=by,
+            )
+        )
+    for row in touched.values():
+        row.settle(on=on)
+        if kind == Waiver.Kind.WRITE_OFF and not row.outstanding:
+            row.status, row.paid_on = Repayment.Status.WRITTEN_OFF, None
+    label = Waiver.Kind(kind).label
+    rows.save_repayments(list(touched.values()), by=by, reason=f"{label}: {reason}")
+    return bulk_create_with_history(
+        waivers, Waiver, default_user=by, default_change_reason=reason[:100]
     )
-    waiver._history_user, waiver._change_reason = by, reason[:100]
-    waiver.save()
+
+
+def _book(waivers: list[Waiver], loan: Loan, *, narration: str, by, on: date) -> None:
+    post(
+        kind="waiver",
+        reference=f"waive:{waivers[0].pk}",
+        on=on,
+        narration=narration,
+        lines=[Line(COSTS[w.component], RECEIVABLES[w.component], w.amount) for w in waivers],
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
+
+
+def reverse_waiver(waiver: Waiver, *, reason: str, by, on: date) -> Waiver:
+    """Take a waiver back: its instalment owes it again, and a closed loan opens again.
+
+    Raises Refused when it is reversed already, belongs to a settlement, restructuring or write-off
+    (which are undone as a whole), or its instalment is no longer on the schedule.
+    """
+    reason = needs_reason(reason)
+    with transaction.atomic():
+        loan = rows.lock(Repayment.objects.get(pk=waiver.repayment_id).loan_id)
+        waiver = Waiver.objects.get(pk=waiver.pk)
+        row = Repayment.objects.get(pk=waiver.repayment_id)
+        _must_be_reversible(waiver, row, loan, on=on)
+        name = waiver.component
+        setattr(row, f"{name}_waived", getattr(row, f"{name}_waived") - waiver.amount)
+        row.settle(on=on)
+        rows.save_repayments([row], by=by, reason=f"Waiver taken back: {reason}")
+        waiver.reversed_on = on
+        waiver._history_user, waiver._change_reason = by, reason[:100]
+        waiver.save(update_fields=["reversed_on"])
+        post(
+            kind="waiver_reversal",
+            reference=f"unwaive:{waiver.pk}",
+            on=on,
+            narration=f"Waiver on {row} taken back: {reason}",
+            lines=[Line(RECEIVABLES[name], COSTS[name], waiver.amount)],
+            branch_id=loan.branch_id,
+            by=by,
+            subject=loan.number,
+        )
+        rows.refresh(loan, by=by, on=on)
     return waiver
+
+
+def _must_be_reversible(waiver: Waiver, row: Repayment, loan: Loan, *, on: date) -> None:
+    if waiver.reversed_on:
+        raise Refused(f"It was taken back on {dates.show(waiver.reversed_on)} already.")
+    if waiver.kind not in (Waiver.Kind.RELIEF, Waiver.Kind.TOLERANCE):
+        raise Refused(
+            f"This is “{waiver.get_kind_display().lower()}”, part of a larger decision: "
+            "undo that instead."
+        )
+    if on < waiver.waived_on:
+        raise Refused(f"It was waived on {dates.show(waiver.waived_on)}: not before that.")
+    gone = (*Repayment.GONE, Repayment.Status.WRITTEN_OFF)
+    if row.status in gone or loan.status == Loan.Status.WRITTEN_OFF:
+        raise Refused(f"{row} is {row.get_status_display().lower()}: nothing is owed on it again.")
+
+
+def is_remainder(loan: Loan) -> bool:
+    """Tell whether what a locked loan still owes is so little that it may be given up."""
+    owed = loan.position.outstanding
+    return (
+        loan.status == Loan.Status.ACTIVE
+        and 0 < owed <= loan.closing_tolerance
+        and not loan.position.unscheduled
+        and not loan.undisbursed
+    )
+
+
+def forgive_remainder(loan: Loan, *, by, on: date) -> list[Waiver]:
+    """Give up the small remainder that the terms of a loan allow, which closes it.
+
+    Raises Refused when more than the tolerance is owed, or nothing.
+    """
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if not is_remainder(loan):
+            raise Refused(
+                f"{loan.number} closes with at most {kes(loan.closing_tolerance)} unpaid: "
+                f"{kes(loan.position.outstanding)} is owed."
+            )
+        parts = [
+            (row, name, owed)
+            for row in loan.repayments.unpaid().order_by("number")
+            for name, owed in row.owing.items()
+            if owed
+        ]
+        kind, reason = Waiver.Kind.TOLERANCE, "Small remainder at the end"
+        waivers = give_up(parts, kind=kind, reason=reason, by=by, on=on)
+        _book(waivers, loan, narration=f"{kind.label}: {loan.number}", by=by, on=on)
+        rows.refresh(loan, by=by, on=on)
+    return waivers
 
 
 def waive_many(

@@ -1,0 +1,182 @@
+"""Paying a loan off before its term: the quote, and settling by it."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from lms import dates
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.models import JournalEntry
+from lms.ledger.operations import Line, post
+from lms.loans.models import Loan, LoanChange, Repayment, Waiver
+from lms.loans.models.terms import Surplus
+from lms.loans.operations import changes, collection, relief, rows
+from lms.loans.settlement import Due, Quote
+from lms.money import ZERO, kes
+from lms.payments.models import Payment
+
+# Changes that made a schedule which begins on their day, not on the due date before it.
+NEW_SCHEDULE = (
+    LoanChange.Kind.RESTRUCTURE,
+    LoanChange.Kind.TOP_UP,
+    LoanChange.Kind.TRANCHE,
+    LoanChange.Kind.PREPAYMENT,
+)
+VALID_DAYS = 7
+
+
+def payoff(loan: Loan, *, on: date) -> Quote:
+    """Return what pays a running loan off on a day, from its instalments and terms.
+
+    A declining loan owes the interest of the days since its last due date, a flat one its interest
+    less the rebate of the product. After the day on which interest stops none is added. Raises
+    Refused for a loan that does not run, is not paid out whole, or has principal on no instalment.
+    """
+    _must_be_running(loan)
+    rebate = "none" if loan.method != "flat" else loan.rebate
+    day = min(on, loan.interest_stops_on or on)
+    quoted = loan.calculator(disbursed_on=loan.disbursed_on).payoff(
+        on=day,
+        dues=_dues(loan),
+        rebate=rebate,
+        unit=Decimal(loan.interest_multiple),
+        valid_days=VALID_DAYS,
+    )
+    if day == on:
+        return quoted
+    return replace(quoted, on=on, good_through=on + timedelta(days=VALID_DAYS), per_day=ZERO)
+
+
+def _must_be_running(loan: Loan) -> None:
+    if loan.status != Loan.Status.ACTIVE:
+        raise Refused(
+            f"{loan.number} is {loan.get_status_display().lower()}: "
+            "only an active loan is paid off."
+        )
+    if loan.undisbursed:
+        raise Refused(f"{kes(loan.undisbursed)} of {loan.number} is still to be paid out.")
+    if loan.position.unscheduled:
+        raise Refused(
+            f"{kes(loan.position.unscheduled)} of principal stands on no instalment: "
+            "add one before the loan is paid off."
+        )
+
+
+def _dues(loan: Loan) -> list[Due]:
+    """Return the instalments of a loan as its settlement sees them, each with its period."""
+    standing = loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date", "number")
+    changed = loan.changes.filter(undone_on=None, kind__in=NEW_SCHEDULE).order_by("-number")
+    set_on = changed.values_list("made_on", flat=True).first()
+    dues, before, version = [], loan.disbursed_on, 1
+    for row in standing:
+        if row.version != version and set_on and set_on < row.due_date:
+            before = max(before, set_on) if dues else set_on
+        dues.append(
+            Due(
+                key=row.pk,
+                due_date=row.due_date,
+                owing=row.owing,
+                starts_on=before,
+                principal=row.principal,
+                interest=row.interest,
+            )
+        )
+        before, version = row.due_date, row.version
+    return dues
+
+
+def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
+    """Pay a loan off with an unallocated payment: the rebate is given up, all the rest is paid.
+
+    The quote is the one of the payment's value date; more money than that becomes the customer's
+    credit. Raises Refused for less, saying what is missing, and for a day before other money.
+    """
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        payment = Payment.objects.select_for_update().get(pk=payment.pk)
+        if payment.status != Payment.Status.UNALLOCATED:
+            raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")
+        day = payment.value_date
+        quoted = quote_for(loan, amount=payment.amount, on=day)
+        change = give_back(
+            loan,
+            quoted,
+            reason="Settled early",
+            summary=f"Settled with {kes(quoted.total)}, {kes(quoted.rebate)} of interest given up",
+            payment=payment,
+            by=by,
+            on=day,
+        )
+        collection.allocate(payment, loan, by=by, on=on)
+    return change
+
+
+def quote_for(loan: Loan, *, amount: Decimal, on: date) -> Quote:
+    """Return the payoff quote that so much money meets. Raises Refused when it does not."""
+    last = loan.position.last_event_on
+    if last and on < last:
+        raise Refused(
+            f"{loan.number} has an event of {dates.show(last)}: it is settled then or later.",
+            field="value_date",
+        )
+    quoted = payoff(loan, on=on)
+    if amount < quoted.total:
+        raise Refused(
+            f"{kes(quoted.total)} pays {loan.number} off on {dates.show(on)}: "
+            f"{kes(quoted.total - amount)} is missing.",
+            field="amount",
+        )
+    return quoted
+
+
+def give_back(
+    loan: Loan, quoted: Quote, *, reason: str, summary: str, payment: Payment | None, by, on: date
+) -> LoanChange:
+    """Give up the interest that a quote does not ask for, and let money pay what is not due yet.
+
+    Inside the transaction of the caller, who holds the loan. Undone as a whole, once no money
+    stands on it that came later.
+    """
+    before = changes.State(loan)
+    parts, left = [], quoted.rebate
+    for row in loan.repayments.unpaid().order_by("-due_date", "-number"):
+        part = min(row.owing_of("interest"), left)
+        if part:
+            left -= part
+            parts.append((row, "interest", part))
+    kind = Waiver.Kind.REBATE
+    waivers = relief.give_up(parts, kind=kind, reason=reason, by=by, on=on) if parts else []
+    entry = _book(waivers, loan, by=by, on=on) if waivers else None
+    if loan.surplus != Surplus.ADVANCE:
+        loan.surplus = Surplus.ADVANCE
+        changes.save_loan(loan, ["surplus"], by=by, reason=reason)
+    rows.refresh(loan, by=by, on=on)
+    return changes.record(
+        loan,
+        before,
+        kind=LoanChange.Kind.SETTLEMENT,
+        amount=quoted.rebate,
+        summary=summary,
+        reason=reason,
+        entry=entry,
+        payment=payment,
+        by=by,
+        on=on,
+    )
+
+
+def _book(waivers: list[Waiver], loan: Loan, *, by, on: date) -> JournalEntry:
+    given = sum((waiver.amount for waiver in waivers), ZERO)
+    return post(
+        kind="rebate",
+        reference=changes.key_of(loan),
+        on=on,
+        narration=f"Interest given up on {loan.number}, settled early",
+        lines=[Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, given)],
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
