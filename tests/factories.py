@@ -8,8 +8,8 @@ from decimal import Decimal
 from django.contrib.auth.models import Group
 
 from lms.customers.models import Customer
-from lms.loans.models import Loan, LoanProduct, ProductFee, ProductVersion
-from lms.loans.operations import lifecycle
+from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct, ProductFee, ProductVersion
+from lms.loans.operations import lifecycle, security
 from lms.staff.models import Branch, Staff
 
 DAY = date(2026, 1, 15)
@@ -146,3 +146,34 @@ def active(principal: Decimal = Decimal(100_000), *, on: date = DAY, **fields) -
     """A loan that Mutua paid out in cash."""
     loan = approved(principal, on=on, **fields)
     return lifecycle.disburse(loan, method="cash", reference=None, by=mutua(), on=on)
+
+
+def guarantor(loan: Loan, customer: Customer | None = None, **fields) -> Guarantor:
+    """Otieno, who answers for 20,000 of a loan since the day it was applied for."""
+    made = security.propose(
+        loan,
+        customer=customer or otieno(),
+        amount=fields.pop("amount", Decimal(20_000)),
+        by=njeri(),
+        on=loan.applied_on,
+        **fields,
+    )
+    return security.consent(
+        made, means="form", consented_on=loan.applied_on, by=njeri(), on=loan.applied_on
+    )
+
+
+def collateral(loan: Loan, **fields) -> Collateral:
+    """A car worth 100,000, of which a hurried sale brings 70%."""
+    thing = Collateral(
+        loan=loan,
+        **{
+            "kind": "vehicle",
+            "description": "Toyota Probox",
+            "serial": "KDA 123A",
+            "value": Decimal(100_000),
+            "valued_on": loan.applied_on,
+            **fields,
+        },
+    )
+    return security.pledge(thing, by=njeri(), on=loan.applied_on)

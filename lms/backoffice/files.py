@@ -9,6 +9,7 @@ from django.http import FileResponse, Http404, HttpRequest
 
 from lms.customers.models import Customer, CustomerDocument
 from lms.imports.models import ImportJob
+from lms.loans.models import Collateral, CollateralDocument, Guarantor
 
 # What a browser may show by itself. Everything else is a download, whatever it says it is.
 SHOWN = {"image/jpeg", "image/png", "image/gif", "image/webp", "application/pdf"}
@@ -19,7 +20,8 @@ def serve(request: HttpRequest, path: str) -> FileResponse:
 
     The path is compared with what records say, so it never leads outside the store.
     """
-    if not (_is_of_customer(request.user, path) or _is_of_import(request.user, path)):
+    owns = (_is_of_customer, _is_of_security, _is_of_import)
+    if not any(owner(request.user, path) for owner in owns):
         raise Http404
     try:
         content = default_storage.open(path)
@@ -44,6 +46,15 @@ def _is_of_customer(staff, path: str) -> bool:
         return True
     papers = CustomerDocument.objects.filter(file=path, customer__in=seen)
     return staff.has_perm("customers.view_customerdocument") and papers.exists()
+
+
+def _is_of_security(staff, path: str) -> bool:
+    consents = Guarantor.objects.seen_by(staff).filter(consent_document=path)
+    if staff.has_perm("loans.view_guarantor") and consents.exists():
+        return True
+    things = Collateral.objects.seen_by(staff)
+    papers = CollateralDocument.objects.filter(file=path, collateral__in=things)
+    return staff.has_perm("loans.view_collateraldocument") and papers.exists()
 
 
 def _is_of_import(staff, path: str) -> bool:

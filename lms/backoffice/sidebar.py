@@ -64,6 +64,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             ),
             Entry("Penalties", "loans.penalty", "gavel"),
             Entry("Waivers", "loans.waiver", "volunteer_activism"),
+            Entry("Guarantors", "loans.guarantor", "handshake"),
+            Entry("Collateral", "loans.collateral", "directions_car"),
             Entry("Loan products", "loans.loanproduct", "sell"),
             Entry("Product versions", "loans.productversion", "contract_edit"),
         ),

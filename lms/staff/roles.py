@@ -18,6 +18,15 @@ OPERATIONS = {
     "waive_repayment": "loans",
     "waive_principal": "loans",
     "cancel_repayment": "loans",
+    "consent_guarantor": "loans",
+    "notify_guarantor": "loans",
+    "substitute_guarantor": "loans",
+    "release_guarantor": "loans",
+    "revalue_collateral": "loans",
+    "register_collateral": "loans",
+    "custody_collateral": "loans",
+    "release_collateral": "loans",
+    "release_owed_collateral": "loans",
     "resend_message": "notifications",
     "cancel_message": "notifications",
 }
@@ -43,7 +52,10 @@ MODELS = {
     "loan": "loans",
     "loanfee": "loans",
     "guarantor": "loans",
+    "guarantornotice": "loans",
     "collateral": "loans",
+    "collateraldocument": "loans",
+    "valuation": "loans",
     "repayment": "loans",
     "penalty": "loans",
     "waiver": "loans",
@@ -67,7 +79,10 @@ SEE_LENDING = {
     "loan": "view",
     "loanfee": "view",
     "guarantor": "view",
+    "guarantornotice": "view",
     "collateral": "view",
+    "collateraldocument": "view",
+    "valuation": "view",
     "repayment": "view",
     "penalty": "view",
     "waiver": "view",
@@ -86,6 +101,7 @@ PREPARE_LOANS = {
     "loanfee": "add change delete",
     "guarantor": "add change delete",
     "collateral": "add change delete",
+    "collateraldocument": "add change delete",
 }
 
 # Each role: models with the permissions on them, then the operations it may carry out.
@@ -126,7 +142,15 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
     ),
     "Loan officer": (
         [SEE_LENDING, PREPARE_LOANS, {"messagetemplate": "view"}],
-        ("submit_loan", "collect_loan"),
+        (
+            "submit_loan",
+            "collect_loan",
+            "consent_guarantor",
+            "notify_guarantor",
+            "revalue_collateral",
+            "register_collateral",
+            "custody_collateral",
+        ),
     ),
     "Cashier": (
         [SEE_LENDING, {"payment": "add", "callback": "view"}],

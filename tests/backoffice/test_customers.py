@@ -8,7 +8,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from lms.customers.models import Customer, CustomerDocument
-from lms.loans.models import Guarantor
 from lms.payments.models import Payment
 from tests import factories
 
@@ -212,9 +211,7 @@ def test_the_header_tells_exposure_and_credit(as_staff, kamau, loan):
 
 
 def test_the_page_shows_loans_and_guarantees(as_staff, kamau, loan):
-    Guarantor.objects.create(
-        loan=loan, customer=factories.otieno(), amount=5000, consented_on=date(2026, 1, 10)
-    )
+    factories.guarantor(loan, amount=Decimal(5000))
 
     borrower = as_staff(kamau).get(page_of(loan.customer)).content.decode()
     guarantor = as_staff(kamau).get(page_of(factories.otieno())).content.decode()
@@ -311,5 +308,5 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(page_of(wanjiku))
 
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(22):
         client.get(page_of(wanjiku))

@@ -239,7 +239,6 @@ def guarantor(customer, **typed) -> dict:
         "guarantors-0-customer": customer.pk,
         "guarantors-0-amount": "20000",
         "guarantors-0-relationship": "Neighbour",
-        "guarantors-0-consented_on": "2026-03-19",
         **typed,
     }
 
@@ -257,11 +256,11 @@ def test_a_guarantor_is_written_beside_a_draft(as_staff, njeri, form):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ({"guarantors-0-consented_on": "2026-03-21"}, "The consent cannot lie in the future."),
         ({"guarantors-0-customer": "borrower"}, "The borrower cannot guarantee their own loan."),
+        ({"guarantors-0-capacity": "15000"}, "KES 20,000.00 is KES 5,000.00 too much."),
     ],
 )
-def test_a_guarantor_is_someone_else_who_has_consented(as_staff, njeri, form, typed, sentence):
+def test_a_guarantor_is_someone_else_who_can_bear_it(as_staff, njeri, form, typed, sentence):
     loan = factories.draft()
     if "guarantors-0-customer" in typed:
         typed = {"guarantors-0-customer": loan.customer_id}
@@ -272,6 +271,51 @@ def test_a_guarantor_is_someone_else_who_has_consented(as_staff, njeri, form, ty
 
     assert sentence in tell(response)
     assert Guarantor.objects.count() == 0
+
+
+def test_who_has_consented_is_neither_changed_nor_removed_beside_the_draft(as_staff, njeri, form):
+    loan = factories.draft()
+    known = factories.guarantor(loan)
+    rows = guarantor(
+        factories.otieno(),
+        **{
+            "guarantors-INITIAL_FORMS": "1",
+            "guarantors-0-id": known.pk,
+            "guarantors-0-loan": loan.pk,
+            "guarantors-0-amount": "1",
+        },
+    )
+    client = as_staff(njeri)
+
+    client.post(url_of(MODEL, "change", loan.pk), draft_form(form, **rows))
+    removed = client.post(
+        url_of(MODEL, "change", loan.pk),
+        draft_form(form, **rows, **{"guarantors-0-DELETE": "on"}),
+    )
+
+    assert Guarantor.objects.get().amount == 20_000
+    assert "Otieno Ouma is consented: what was agreed stays on the record." in tell(removed)
+
+
+def test_collateral_beside_a_draft_gets_its_first_valuation(as_staff, njeri, form):
+    loan = factories.draft()
+    row = {
+        "kind": "vehicle", "description": "Toyota Probox", "serial": "KDA 123A",
+        "owner": "borrower", "owner_name": "", "value": "80000", "valued_on": "2026-03-20",
+        "forced_sale_percent": "70", "location": "",
+    }  # fmt: skip
+
+    as_staff(njeri).post(
+        url_of(MODEL, "change", loan.pk),
+        draft_form(
+            form,
+            **{"collateral-TOTAL_FORMS": "1"},
+            **{f"collateral-0-{name}": value for name, value in row.items()},
+        ),
+    )
+
+    valuation = loan.collateral.get().valuations.get()
+    assert (valuation.value, valuation.recorded_by) == (80_000, njeri)
 
 
 # --- Actions -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from lms.customers.models import Customer
 from lms.errors import Refused
-from lms.loans.models import EligibilityRule, Guarantor, LoanProduct
+from lms.loans.models import EligibilityRule, LoanProduct
 from lms.loans.operations import lifecycle, offers
 from lms.loans.operations.eligibility import Verdict, assess
 from tests import factories
@@ -181,7 +181,7 @@ def test_exposure_adds_this_loan_what_is_owed_and_what_is_guaranteed(wanjiku):
     rule(Kind.EXPOSURE, D(150_000))
     owing = factories.active(D(20_000))
     guaranteed = factories.draft(D(40_000), customer=factories.otieno())
-    Guarantor.objects.create(loan=guaranteed, customer=wanjiku, amount=D(40_000), consented_on=ON)
+    factories.guarantor(guaranteed, wanjiku, amount=D(40_000))
     loan = factories.draft()
     owed = owing.position.outstanding
     assert verdict(loan).found == D(100_000) + owed  # nobody answers for a draft

@@ -41,6 +41,7 @@ def test_no_role_may_delete_what_carries_money():
             "delete_loanfee",
             "delete_guarantor",
             "delete_collateral",
+            "delete_collateraldocument",
             "delete_productfee",
             "delete_eligibilityrule",
             "delete_schedule",

@@ -14,6 +14,7 @@ from lms.backoffice.admin import (
     product_versions,
     products,
     repayments,
+    security,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "product_versions",
     "products",
     "repayments",
+    "security",
 ]

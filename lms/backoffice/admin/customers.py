@@ -170,14 +170,19 @@ class GuaranteeInline(ReadOnlyTabular):
     model = Guarantor
     verbose_name_plural = "guarantees given"
     hide_title = True
-    fields = ("shown_loan", "borrower", "shown_amount", "consented_on")
+    fields = ("shown_loan", "borrower", "shown_amount", "status", "consented_on", "shown_in_force")
     readonly_fields = fields
     ordering = ("-pk",)
     per_page = 10
     show_change_link = False
 
     def get_queryset(self, request):
-        return super().get_queryset(request).select_related("loan__customer")
+        rows = super().get_queryset(request).select_related("loan__customer")
+        return rows.with_in_force()
+
+    @display(description="In force")
+    def shown_in_force(self, guarantee):
+        return kes(guarantee.in_force) if guarantee.is_standing else "-"
 
     @display(description="Loan")
     def shown_loan(self, guarantee):
@@ -414,6 +419,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
             ("Phone", phones.show(customer.phone)),
             (customer.get_id_kind_display(), customer.id_number),
             ("Exposure", kes(customer.owing)),
+            ("As guarantor", kes(Guarantor.objects.exposure(customer))),
             ("Credit balance", kes(customer.credit)),
             ("Days late", str((on - late).days) if late and late < on else "None"),
             ("Registered", dates.show(dates.day_of(customer.registered_at))),

@@ -2,12 +2,14 @@
 
 from django import forms
 from django.utils.functional import cached_property
+from unfold.decorators import display
 
 from lms import dates
 from lms.backoffice.admin.loan_preview import preview_of
 from lms.backoffice.base import EditableTabular
 from lms.errors import Refused
 from lms.loans.models import Collateral, Guarantor, Loan, LoanFee, LoanProduct
+from lms.loans.operations import security
 from lms.staff.models import Staff
 
 Status = Loan.Status
@@ -70,13 +72,47 @@ def not_in_future(day, what: str):
 
 
 class GuarantorForm(forms.ModelForm):
-    def clean_consented_on(self):
-        return not_in_future(self.cleaned_data["consented_on"], "The consent")
+    """What a guarantor consented to is no longer typed over."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and self.instance.status != Guarantor.Status.PROPOSED:
+            for field in self.fields.values():
+                field.disabled = True
 
 
 class CollateralForm(forms.ModelForm):
+    """A saved value changes by a new valuation, which keeps the old one."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            for name in ("value", "valued_on", "forced_sale_percent"):
+                self.fields[name].disabled = True
+
     def clean_valued_on(self):
         return not_in_future(self.cleaned_data["valued_on"], "The valuation")
+
+
+class GuarantorFormSet(forms.BaseInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        for guarantor in (form.instance for form in self.deleted_forms):
+            if guarantor.pk and guarantor.status != Guarantor.Status.PROPOSED:
+                raise forms.ValidationError(
+                    f"{guarantor.customer.name} is {guarantor.get_status_display().lower()}: "
+                    "what was agreed stays on the record."
+                )
+
+
+class CollateralFormSet(forms.BaseInlineFormSet):
+    """A new row is pledged by `staff`, with its first valuation."""
+
+    staff = None
+
+    def save_new(self, form, commit=True):  # noqa: FBT002 (the signature is Django's)
+        thing = super().save_new(form, commit=False)
+        return security.pledge(thing, by=self.staff, on=dates.today()) if commit else thing
 
 
 class WhileOpen(EditableTabular):
@@ -109,24 +145,43 @@ class FeeInline(WhileOpen):
 class GuarantorInline(WhileOpen):
     model = Guarantor
     form = GuarantorForm
-    fields = ("customer", "amount", "relationship", "consented_on")
+    formset = GuarantorFormSet
+    fields = ("customer", "amount", "relationship", "capacity", "shown_status")
+    readonly_fields = ("shown_status",)
+    show_change_link = True
     autocomplete_fields = ("customer",)
     ordering = ("pk",)
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("customer", "loan")
 
+    @display(description="Consent")
+    def shown_status(self, guarantor):
+        if guarantor.pk is None:
+            return "-"
+        day = guarantor.consented_on
+        return f"{guarantor.get_status_display()}{f', {dates.show(day)}' if day else ''}"
+
 
 class CollateralInline(WhileOpen):
     model = Collateral
     form = CollateralForm
+    formset = CollateralFormSet
     fields = (
         "kind",
         "description",
         "serial",
+        "owner",
+        "owner_name",
         "value",
         "valued_on",
         "forced_sale_percent",
         "location",
     )
     ordering = ("pk",)
+    show_change_link = True
+
+    def get_formset(self, request, obj=None, **kwargs):
+        made = super().get_formset(request, obj, **kwargs)
+        made.staff = request.user
+        return made

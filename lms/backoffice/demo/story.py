@@ -20,7 +20,7 @@ from lms.backoffice.demo.people import Office, Persona, Team
 from lms.backoffice.demo.plans import Plan
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import instalments, lifecycle
+from lms.loans.operations import instalments, lifecycle, security
 from lms.money import SHILLING, ZERO, money
 
 SEED = 254
@@ -202,14 +202,21 @@ class Story:
             known = [each[2].record for each in self.idle[team.branch.code] if each[2].record]
             known = [each for each in known if each.pk != loan.customer_id]
             if known:
-                guarantor = Guarantor(
-                    loan=loan,
+                guarantor = security.propose(
+                    loan,
                     customer=self.random.choice(known),
                     amount=money(plan.principal / 2, SHILLING),
                     relationship=self.random.choice(("Neighbour", "Colleague", "Chama member")),
-                    consented_on=on,
+                    by=team.officer,
+                    on=on,
                 )
-                self._save(guarantor, by=team.officer)
+                security.consent(
+                    guarantor,
+                    means=Guarantor.Means.values[loan.pk % len(Guarantor.Means)],
+                    consented_on=on,
+                    by=team.officer,
+                    on=on,
+                )
         if plan.product in ("LOGBOOK", "KILIMO"):
             is_vehicle = plan.product == "LOGBOOK"
             plate = f"KD{self.random.choice('ABCDEFGHJ')} {self.random.randint(100, 999)}"
@@ -222,12 +229,23 @@ class Story:
                 valued_on=on,
                 location="With the customer",
             )
-            self._save(collateral, by=team.officer)
-
-    def _save(self, record, *, by) -> None:
-        record.full_clean()
-        record._history_user, record._change_reason = by, "Taken with the application"
-        record.save()
+            security.pledge(collateral, valuer="Regent Valuers", by=team.officer, on=on)
+            if is_vehicle:
+                security.register(
+                    collateral,
+                    mpsr_number=f"MPSR{loan.pk:08d}",
+                    registered_on=on,
+                    registration_expires_on=dates.add_months(on, 12),
+                    by=team.officer,
+                    on=on,
+                )
+                security.take_custody(
+                    collateral,
+                    location="Logbook in the branch safe",
+                    received_on=on,
+                    by=team.officer,
+                    on=on,
+                )
 
     # --- Repaying ---
 

@@ -3,7 +3,7 @@
 from lms.loans.models.changes import DeathClaim, LoanChange, Recovery, Tranche
 from lms.loans.models.collections import Allocation, Position
 from lms.loans.models.eligibility import EligibilityRule
-from lms.loans.models.loans import Collateral, Guarantor, Loan, LoanFee
+from lms.loans.models.loans import Loan, LoanFee
 from lms.loans.models.portfolio import (
     LoanSnapshot,
     NonPerforming,
@@ -13,13 +13,22 @@ from lms.loans.models.portfolio import (
 )
 from lms.loans.models.products import LoanProduct, ProductFee, ProductVersion
 from lms.loans.models.repayments import Penalty, Repayment, Waiver
+from lms.loans.models.security import (
+    Collateral,
+    CollateralDocument,
+    Guarantor,
+    GuarantorNotice,
+    Valuation,
+)
 
 __all__ = [
     "Allocation",
     "Collateral",
+    "CollateralDocument",
     "DeathClaim",
     "EligibilityRule",
     "Guarantor",
+    "GuarantorNotice",
     "Loan",
     "LoanChange",
     "LoanFee",
@@ -36,5 +45,6 @@ __all__ = [
     "Recovery",
     "Repayment",
     "Tranche",
+    "Valuation",
     "Waiver",
 ]

@@ -1,4 +1,4 @@
-"""The loan, its fees, its guarantors and its collateral."""
+"""The loan and its fees."""
 
 import re
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
@@ -19,7 +19,7 @@ from lms.loans.calculator import Terms as ScheduleTerms
 from lms.loans.models.products import LoanProduct, ProductVersion
 from lms.loans.models.terms import FeeTerms, HolidayRule, Terms
 from lms.loans.penalties import PenaltyRule
-from lms.money import CENT, ZERO, MoneyField, kes
+from lms.money import CENT, ZERO, MoneyField
 from lms.staff.models import Branch, Holiday
 
 NUMBER = re.compile(r"LN?[\s\-_/#O0]*(\d{1,12})")  # people type the letter O for a zero
@@ -292,72 +292,3 @@ class LoanFee(FeeTerms):
 
     class Meta(FeeTerms.Meta):
         verbose_name = "fee"
-
-
-class GuarantorQuerySet(models.QuerySet):
-    def standing(self) -> Self:
-        """Guarantees of loans that are asked for, agreed or running."""
-        asked = (Loan.Status.SUBMITTED, Loan.Status.APPROVED, Loan.Status.ACTIVE)
-        return self.filter(loan__status__in=asked)
-
-
-class Guarantor(models.Model):
-    """A customer who answers for a loan, up to an amount, with their consent on record."""
-
-    loan = models.ForeignKey(Loan, models.CASCADE, related_name="guarantors")
-    customer = models.ForeignKey(Customer, models.PROTECT, related_name="guarantees")
-    amount = MoneyField("guaranteed (KES)", validators=[MinValueValidator(CENT)])
-    relationship = models.CharField(max_length=40, blank=True)
-    consented_on = models.DateField(
-        "consent given", help_text="The law wants consent before the appointment."
-    )
-    history = HistoricalRecords()
-
-    objects = GuarantorQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["loan", "customer"],
-                name="guarantor_once_per_loan",
-                violation_error_message="This customer guarantees the loan already.",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.customer.name} for {kes(self.amount)}"
-
-    def clean(self) -> None:
-        super().clean()
-        if self.customer_id and self.loan_id and self.customer_id == self.loan.customer_id:
-            raise ValidationError({"customer": "The borrower cannot guarantee their own loan."})
-
-
-class Collateral(models.Model):
-    """Something of value that secures a loan."""
-
-    class Kind(models.TextChoices):
-        VEHICLE = "vehicle", "Vehicle (logbook)"
-        LAND = "land", "Land (title)"
-        STOCK = "stock", "Stock in trade"
-        HOUSEHOLD = "household", "Household goods"
-        MACHINE = "machine", "Machinery"
-        OTHER = "other", "Other"
-
-    loan = models.ForeignKey(Loan, models.CASCADE, related_name="collateral")
-    kind = models.CharField(max_length=9, choices=Kind)
-    description = models.CharField(max_length=160)
-    serial = models.CharField("serial, logbook or title number", max_length=60, blank=True)
-    value = MoneyField("value (KES)", validators=[MinValueValidator(CENT)])
-    valued_on = models.DateField()
-    forced_sale_percent = models.PositiveSmallIntegerField(
-        "forced sale (%)", default=70, validators=[MaxValueValidator(100)]
-    )
-    location = models.CharField("kept at", max_length=80, blank=True)
-    history = HistoricalRecords()
-
-    class Meta:
-        verbose_name_plural = "collateral"
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.description}"

@@ -157,11 +157,7 @@ class _Case:
             loan__in=self.others.filter(status__in=(Status.ACTIVE, Status.WRITTEN_OFF)).values("pk")
         ).aggregate(sum=total(OUTSTANDING))["sum"]
         coming = self.others.filter(status=Status.APPROVED).aggregate(sum=total("principal"))["sum"]
-        guaranteed = (
-            Guarantor.objects.standing()
-            .filter(customer=self.customer)
-            .aggregate(sum=total("amount"))["sum"]
-        )
+        guaranteed = Guarantor.objects.exposure(self.customer)
         exposed = self.loan.principal + owed + coming + guaranteed
         words = (
             f"{kes(self.loan.principal)} of this loan, {kes(owed + coming)} on others and "

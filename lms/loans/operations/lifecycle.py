@@ -13,7 +13,7 @@ from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, Position, ProductVersion, Repayment
-from lms.loans.operations import rows
+from lms.loans.operations import rows, security
 from lms.loans.operations.eligibility import must_be_eligible
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
@@ -143,6 +143,7 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
             )
         if loan.customer.kyc_status != Customer.Kyc.VERIFIED:
             raise Refused(f"The KYC of {loan.customer.name} is not verified yet.")
+        security.must_stand(loan)
         loan.version.must_be_in_force(on=on)
         must_be_eligible(loan, on=on)
         loan.approved_by, loan.approved_on = by, on
@@ -198,6 +199,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 field="on",
             )
         loan.version.must_be_in_force(on=loan.approved_on)
+        security.must_stand(loan)
         calculator = loan.calculator(disbursed_on=on)
         _must_work(calculator)
         create_schedule(loan, calculator, by=by)
