@@ -1,6 +1,8 @@
 """The loan and its fees."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Self
@@ -16,6 +18,7 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.calculator import Terms as ScheduleTerms
+from lms.loans.calculator import Tranche as Part
 from lms.loans.models.products import LoanProduct, ProductVersion
 from lms.loans.models.terms import FeeTerms, HolidayRule, Terms
 from lms.loans.penalties import PenaltyRule
@@ -221,15 +224,26 @@ class Loan(Terms):
         for field in Terms.TERM_FIELDS:
             setattr(self, field, getattr(version, field))
 
-    def schedule_terms(self, *, disbursed_on: date, fees=None) -> ScheduleTerms:
+    def schedule_terms(
+        self, *, disbursed_on: date, fees=None, tranches: Sequence[Part] | None = None
+    ) -> ScheduleTerms:
         """Return the pure terms of this loan, as the calculator takes them.
 
-        `fees` are the calculator's fees; without them the saved fees of the loan are used.
+        `fees` are the calculator's fees; without them the saved fees of the loan are used. Without
+        `tranches` an application has its planned ones, and a loan those that were paid out.
         """
         if fees is None:
             fees = [fee.as_fee() for fee in self.fees.all()]
+        planned = list(self.tranches.all()) if self.pk else []
+        if planned:  # Fees are on all that is lent, whenever it is paid out.
+            fees = [replace(fee, kind="amount", value=fee.amount(self.principal)) for fee in fees]
+        if tranches is None:
+            days = [(part.paid_on if self.disbursed_on else part.planned_on) for part in planned]
+            pairs = zip(days, planned, strict=True)
+            tranches = sorted(Part(day, part.amount) for day, part in pairs if day)
         return ScheduleTerms(
-            principal=self.principal,
+            principal=self._first_part(planned),
+            tranches=tuple(tranches),
             annual_rate=self.annual_rate,
             method=self.method,
             number_of_repayments=self.number_of_repayments,
@@ -249,8 +263,21 @@ class Loan(Terms):
             holidays=Holiday.days() if self.holiday_rule != HolidayRule.KEEP else frozenset(),
         )
 
-    def calculator(self, *, disbursed_on: date, fees=None) -> RepaymentCalculator:
-        return RepaymentCalculator(self.schedule_terms(disbursed_on=disbursed_on, fees=fees))
+    def _first_part(self, planned) -> Decimal:
+        later = sum((part.amount for part in planned), ZERO)
+        if later and later >= self.principal:
+            raise Refused(
+                f"The tranches come to {kes(later)}: they must leave a first part of the "
+                f"{kes(self.principal)} to pay out.",
+                field="principal",
+            )
+        return self.principal - later
+
+    def calculator(
+        self, *, disbursed_on: date, fees=None, tranches: Sequence[Part] | None = None
+    ) -> RepaymentCalculator:
+        terms = self.schedule_terms(disbursed_on=disbursed_on, fees=fees, tranches=tranches)
+        return RepaymentCalculator(terms)
 
     @property
     def penalty_rule(self) -> PenaltyRule:

@@ -11,7 +11,16 @@ from lms import dates, money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import reverse
-from lms.loans.models import Allocation, Loan, LoanChange, Penalty, Position, Repayment, Waiver
+from lms.loans.models import (
+    Allocation,
+    Loan,
+    LoanChange,
+    Penalty,
+    Position,
+    Repayment,
+    Tranche,
+    Waiver,
+)
 from lms.loans.models.terms import Terms
 from lms.loans.operations import rows
 from lms.loans.operations.rows import MONEY_FIELDS, needs_reason
@@ -167,6 +176,7 @@ def undo(
             )
         if change.payout_id:
             undo_payout(change.payout, reason=reason, by=by, on=on)
+            _plan_tranche_again(change, reason=reason, by=by)
         if change.entry_id and (not change.payout_id or change.entry != change.payout.entry):
             reverse(change.entry, reason=reason, on=on, by=by)
         _take_waivers_back(change, reason=reason, by=by, on=on)
@@ -229,6 +239,13 @@ def _take_waivers_back(change: LoanChange, *, reason: str, by, on: date) -> None
         waiver.reversed_on = on
         waiver._history_user, waiver._change_reason = by, reason[:100]
         waiver.save(update_fields=["reversed_on"])
+
+
+def _plan_tranche_again(change: LoanChange, *, reason: str, by) -> None:
+    for tranche in Tranche.objects.filter(payout=change.payout_id):
+        tranche.paid_on = tranche.payout = None
+        tranche._history_user, tranche._change_reason = by, reason[:100]
+        tranche.save(update_fields=["paid_on", "payout"])
 
 
 def _restore_rows(change: LoanChange, loan: Loan, *, reason: str, by) -> None:

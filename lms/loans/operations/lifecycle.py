@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db import transaction
 from simple_history.utils import bulk_create_with_history
 
-from lms import dates
+from lms import dates, money
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
@@ -180,7 +180,8 @@ def _decide(loan: Loan, status: str, *, reason: str, by, on: date | None) -> Loa
 def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) -> Loan:
     """Pay an approved loan out, make its repayment schedule and book both.
 
-    The customer receives the principal less the fees deducted. Raises Refused unless the loan is
+    The customer receives the principal less the fees deducted; of a loan with tranches the first
+    part, over all its instalments, until `tranches.pay_tranche` adds to them. Raises Refused unless the loan is
     approved, by someone else, on or before `on`.
     """
     with transaction.atomic():
@@ -200,7 +201,8 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             )
         loan.version.must_be_in_force(on=loan.approved_on)
         security.must_stand(loan)
-        calculator = loan.calculator(disbursed_on=on)
+        later = loan.tranches.aggregate(sum=money.total("amount"))["sum"]
+        calculator = loan.calculator(disbursed_on=on, tranches=())
         _must_work(calculator)
         create_schedule(loan, calculator, by=by)
         pay_out(
@@ -216,9 +218,13 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             lines=_schedule_lines(calculator),
             key=f"disburse:{loan.pk}",
         )
-        loan.disbursed_on, loan.capitalised = on, calculator.capitalised_interest()
+        loan.disbursed_on, loan.undisbursed = on, money.money(later)
+        loan.capitalised = calculator.capitalised_interest()
         loan.move_to(
-            Status.ACTIVE, by=by, reason="Disbursed", fields=("disbursed_on", "capitalised")
+            Status.ACTIVE,
+            by=by,
+            reason="Disbursed",
+            fields=("disbursed_on", "undisbursed", "capitalised"),
         )
         Position.objects.rebuild([loan.pk])
     return loan

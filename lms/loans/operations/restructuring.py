@@ -195,7 +195,7 @@ def _dues(loan: Loan, standing: Sequence[Repayment]) -> tuple[list[settlement.Du
     made = {
         change.after["version"]: change
         for change in loan.changes.filter(undone_on=None)
-        if "version" in change.after
+        if "carried" in change.after
     }
     latest = max((row.version for row in standing), default=1)
     found, left, begin = [], ZERO, loan.disbursed_on
@@ -234,27 +234,32 @@ def _instalments(
     on: date,
 ) -> list[Repayment]:
     terms = replace(
-        changed.schedule_terms(disbursed_on=on, fees=[]),
+        changed.schedule_terms(disbursed_on=on, fees=[], tranches=()),
         principal=principal,
         fixed_instalment=fixed_instalment,
-        tranches=(),
     )
-    last = changed.repayments.aggregate(number=Max("number"), version=Max("version"))
+    number, version = last_of(changed)
     made = [
         Repayment(
             loan=changed,
-            number=(last["number"] or 0) + row.number,
-            version=(last["version"] or 0) + 1,
+            number=number + count,
+            version=version + 1,
             due_date=row.due_date,
             principal=row.principal,
             interest=row.interest,
             fees=row.fees,
         )
-        for row in arithmetic.schedule(terms)
+        for count, row in enumerate(arithmetic.schedule(terms), start=1)
     ]
     for name in CHARGES:
         setattr(made[0], name, getattr(made[0], name) + carried[name])
     return made
+
+
+def last_of(loan: Loan) -> tuple[int, int]:
+    """Return the last number and the last schedule that a loan has used."""
+    last = loan.repayments.aggregate(number=Max("number"), version=Max("version"))
+    return last["number"] or 0, last["version"] or 0
 
 
 # --- The verbs -----------------------------------------------------------------------------------
