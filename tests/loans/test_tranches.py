@@ -11,7 +11,8 @@ from lms.ledger import chart
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models import Tranche
-from lms.loans.operations import changes, lifecycle, tranches
+from lms.loans.operations import changes, lifecycle, settling, tranches
+from lms.payments.operations import receive
 from tests import factories
 from tests.books import balances
 from tests.loans.test_restructuring import books_agree, everything, pay
@@ -170,4 +171,26 @@ def test_interest_that_grace_capitalises_is_principal_and_not_income(db):
     assert balances()[chart.CAPITALISED_INTEREST] == 0
     loan.refresh_from_db()
     assert loan.status == "closed"
+    books_agree(loan)
+
+
+def test_settling_in_capitalised_grace_gives_back_what_is_not_earned(db, kamau):
+    product = factories.product(
+        number_of_repayments=6, interest_grace=2, grace_interest="capitalised"
+    )
+    loan = factories.active(D(60_000), product=product)
+    day = date(2026, 2, 14)
+
+    # 60,000 at 24% for 30 days over 365: 1,183.56, in whole shillings 1,184.
+    assert settling.payoff(loan, on=day).total == D("61184.00")
+    payment = receive(
+        method="cash", amount=D(61_184), reference=None, value_date=day, account=loan.number,
+        branch=loan.branch, by=factories.mutua(), on=day,
+    )  # fmt: skip
+    settling.settle_early(loan, payment=payment, by=kamau, on=day)
+
+    loan.refresh_from_db()
+    assert (loan.status, loan.capitalised) == ("closed", D("1184.00"))
+    assert -balances()[chart.INTEREST_INCOME] == D("1184.00")
+    assert balances()[chart.CAPITALISED_INTEREST] == 0
     books_agree(loan)

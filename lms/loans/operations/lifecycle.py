@@ -6,18 +6,19 @@ from decimal import Decimal
 from django.db import transaction
 from simple_history.utils import bulk_create_with_history
 
-from lms import dates, money
+from lms import dates
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, Position, ProductVersion, Repayment
-from lms.loans.operations import rows, security
+from lms.loans.operations import rows, security, settling
 from lms.loans.operations.eligibility import must_be_eligible
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
-from lms.payments.operations import pay_out
+from lms.payments.models import Payment
+from lms.payments.operations import pay_out, receive
 
 Status = Loan.Status
 
@@ -173,18 +174,24 @@ def _decide(loan: Loan, status: str, *, reason: str, by, on: date | None) -> Loa
     with transaction.atomic():
         loan = rows.lock(loan.pk)
         loan.decision, loan.decided_on = reason[:200], on
-        loan.move_to(status, by=by, reason=reason, fields=("decision", "decided_on"))
+        fields = ["decision", "decided_on"]
+        if status in (Status.REJECTED, Status.WITHDRAWN):  # another may pay the old loan off
+            loan.refinances = None
+            fields.append("refinances")
+        loan.move_to(status, by=by, reason=reason, fields=tuple(fields))
     return loan
 
 
 def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) -> Loan:
     """Pay an approved loan out, make its repayment schedule and book both.
 
-    The customer receives the principal less the fees deducted; of a loan with tranches the first
-    part, over all its instalments, until `tranches.pay_tranche` adds to them. Raises Refused unless the loan is
-    approved, by someone else, on or before `on`.
+    The customer receives the principal less the fees deducted, and less what pays off the loan
+    that it refinances; of a loan with tranches the first part, spread over all its instalments,
+    until `tranches.pay_tranche` adds to them. Raises Refused unless the loan is approved, by
+    someone else, on or before `on`, and where nothing would be left to pay out.
     """
     with transaction.atomic():
+        old = rows.lock(loan.refinances_id) if loan.refinances_id else None
         loan = rows.lock(loan.pk)
         if loan.status != Status.APPROVED:
             raise Refused(
@@ -201,24 +208,24 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             )
         loan.version.must_be_in_force(on=loan.approved_on)
         security.must_stand(loan)
-        later = loan.tranches.aggregate(sum=money.total("amount"))["sum"]
         calculator = loan.calculator(disbursed_on=on, tranches=())
         _must_work(calculator)
         create_schedule(loan, calculator, by=by)
-        pay_out(
+        paid_off = _pay_off(old, loan, by=by, on=on) if old else ZERO
+        _pay_out(
+            loan,
+            amount=calculator.net_disbursed() - paid_off,
+            lines=[
+                Line(chart.LOAN_PRINCIPAL, chart.REFINANCE_CLEARING, paid_off),
+                *_schedule_lines(calculator),
+            ],
             method=method,
-            amount=calculator.net_disbursed(),
             reference=reference,
-            customer=loan.customer,
-            subject=loan.number,
-            branch=loan.branch,
             by=by,
             on=on,
-            narration=f"Disbursement of {loan.number}",
-            lines=_schedule_lines(calculator),
-            key=f"disburse:{loan.pk}",
         )
-        loan.disbursed_on, loan.undisbursed = on, money.money(later)
+        loan.disbursed_on = on
+        loan.undisbursed = loan.principal - calculator.terms.principal
         loan.capitalised = calculator.capitalised_interest()
         loan.move_to(
             Status.ACTIVE,
@@ -228,6 +235,72 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
         )
         Position.objects.rebuild([loan.pk])
     return loan
+
+
+def _pay_off(old: Loan, loan: Loan, *, by, on: date) -> Decimal:
+    """Settle the loan that a new one refinances; return what it took (KES)."""
+    owed = settling.payoff(old, on=on).total
+    net = loan.calculator(disbursed_on=on, tranches=()).net_disbursed()
+    if owed > net:
+        raise Refused(
+            f"{kes(owed)} pays {old.number} off, and {loan.number} brings {kes(net)} after its "
+            f"fees: {kes(owed - net)} is missing."
+        )
+    payment = receive(
+        method=Payment.Method.REFINANCE,
+        amount=owed,
+        reference=None,
+        value_date=on,
+        account=old.number,
+        branch=old.branch,
+        by=by,
+        on=on,
+        customer=old.customer,
+        payer_name=old.customer.name,
+        note=f"Paid off by {loan.number}",
+        request_key=f"refinance:{loan.pk}",
+    )
+    settling.settle_early(old, payment=payment, by=by, on=on)
+    return owed
+
+
+def _pay_out(
+    loan: Loan,
+    *,
+    amount: Decimal,
+    lines: list[Line],
+    method: str,
+    reference: str | None,
+    by,
+    on: date,
+) -> None:
+    """Book a disbursement, with a payout where anything is left for the customer."""
+    narration, key = f"Disbursement of {loan.number}", f"disburse:{loan.pk}"
+    if amount:
+        pay_out(
+            method=method,
+            amount=amount,
+            reference=reference,
+            customer=loan.customer,
+            subject=loan.number,
+            branch=loan.branch,
+            by=by,
+            on=on,
+            narration=narration,
+            lines=lines,
+            key=key,
+        )
+        return
+    post(
+        kind="disbursement",
+        reference=key,
+        on=on,
+        narration=narration,
+        lines=lines,
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
 
 
 def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: date) -> Loan:

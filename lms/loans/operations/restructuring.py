@@ -169,8 +169,7 @@ def owed_on(loan: Loan, *, on: date, rebate: str, keep_fees: bool = True) -> set
 
     What an earlier change carried onto an instalment was earned before, so all of it is owed.
     """
-    standing = loan.repayments.exclude(status__in=Repayment.GONE)
-    dues, carried = _dues(loan, list(standing.order_by("due_date", "number")))
+    dues, carried = dues_of(loan)
     quote = settlement.quote(
         dues,
         on=on,
@@ -187,15 +186,19 @@ def owed_on(loan: Loan, *, on: date, rebate: str, keep_fees: bool = True) -> set
     return replace(quote, interest=quote.interest + carried)
 
 
-def _dues(loan: Loan, standing: Sequence[Repayment]) -> tuple[list[settlement.Due], Decimal]:
+def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
     """Return the instalments of the schedule in force, and the interest carried onto them (KES).
 
-    The first instalment of a new schedule bears interest from the day the schedule was made.
+    The first instalment of a new schedule bears interest from the day the schedule was made. What
+    was carried onto it is left out of its interest: it was earned before, so no rebate touches it.
     """
+    standing = list(
+        loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date", "number")
+    )
     made = {
         change.after["version"]: change
         for change in loan.changes.filter(undone_on=None)
-        if "carried" in change.after
+        if "carried" in change.after  # its schedule begins on its day
     }
     latest = max((row.version for row in standing), default=1)
     found, left, begin = [], ZERO, loan.disbursed_on

@@ -11,20 +11,14 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
-from lms.loans.models import Loan, LoanChange, Repayment, Waiver
+from lms.loans.models import Loan, LoanChange, Waiver
 from lms.loans.models.terms import Surplus
 from lms.loans.operations import changes, collection, relief, rows
-from lms.loans.settlement import Due, Quote
+from lms.loans.operations.restructuring import dues_of
+from lms.loans.settlement import Quote
 from lms.money import ZERO, kes
 from lms.payments.models import Payment
 
-# Changes that made a schedule which begins on their day, not on the due date before it.
-NEW_SCHEDULE = (
-    LoanChange.Kind.RESTRUCTURE,
-    LoanChange.Kind.TOP_UP,
-    LoanChange.Kind.TRANCHE,
-    LoanChange.Kind.PREPAYMENT,
-)
 VALID_DAYS = 7
 
 
@@ -38,13 +32,15 @@ def payoff(loan: Loan, *, on: date) -> Quote:
     _must_be_running(loan)
     rebate = "none" if loan.method != "flat" else loan.rebate
     day = min(on, loan.interest_stops_on or on)
+    dues, carried = dues_of(loan)
     quoted = loan.calculator(disbursed_on=loan.disbursed_on).payoff(
         on=day,
-        dues=_dues(loan),
+        dues=dues,
         rebate=rebate,
         unit=Decimal(loan.interest_multiple),
         valid_days=VALID_DAYS,
     )
+    quoted = replace(quoted, interest=quoted.interest + carried)
     if day == on:
         return quoted
     return replace(quoted, on=on, good_through=on + timedelta(days=VALID_DAYS), per_day=ZERO)
@@ -63,29 +59,6 @@ def _must_be_running(loan: Loan) -> None:
             f"{kes(loan.position.unscheduled)} of principal stands on no instalment: "
             "add one before the loan is paid off."
         )
-
-
-def _dues(loan: Loan) -> list[Due]:
-    """Return the instalments of a loan as its settlement sees them, each with its period."""
-    standing = loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date", "number")
-    changed = loan.changes.filter(undone_on=None, kind__in=NEW_SCHEDULE).order_by("-number")
-    set_on = changed.values_list("made_on", flat=True).first()
-    dues, before, version = [], loan.disbursed_on, 1
-    for row in standing:
-        if row.version != version and set_on and set_on < row.due_date:
-            before = max(before, set_on) if dues else set_on
-        dues.append(
-            Due(
-                key=row.pk,
-                due_date=row.due_date,
-                owing=row.owing,
-                starts_on=before,
-                principal=row.principal,
-                interest=row.interest,
-            )
-        )
-        before, version = row.due_date, row.version
-    return dues
 
 
 def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
@@ -141,7 +114,7 @@ def give_back(
     stands on it that came later.
     """
     before = changes.State(loan)
-    parts, left = [], quoted.rebate
+    parts, left = [], quoted.rebate - _unearned(loan, quoted)
     for row in loan.repayments.unpaid().order_by("-due_date", "-number"):
         part = min(row.owing_of("interest"), left)
         if part:
@@ -149,7 +122,10 @@ def give_back(
             parts.append((row, "interest", part))
     kind = Waiver.Kind.REBATE
     waivers = relief.give_up(parts, kind=kind, reason=reason, by=by, on=on) if parts else []
-    entry = _book(waivers, loan, by=by, on=on) if waivers else None
+    given = _unearned(loan, quoted)
+    if given:
+        _lower_principal(loan, given, by=by, reason=reason)
+    entry = _book(waivers, loan, given, by=by, on=on) if waivers or given else None
     if loan.surplus != Surplus.ADVANCE:
         loan.surplus = Surplus.ADVANCE
         changes.save_loan(loan, ["surplus"], by=by, reason=reason)
@@ -168,14 +144,36 @@ def give_back(
     )
 
 
-def _book(waivers: list[Waiver], loan: Loan, *, by, on: date) -> JournalEntry:
+def _unearned(loan: Loan, quoted: Quote) -> Decimal:
+    """Return what a quote leaves out of the principal: capitalised interest not yet earned."""
+    return loan.position.principal - quoted.principal
+
+
+def _lower_principal(loan: Loan, amount: Decimal, *, by, reason: str) -> None:
+    """Take interest that was made principal off the last instalments of a locked loan again."""
+    loan.capitalised -= amount
+    changes.save_loan(loan, ["capitalised"], by=by, reason=reason)
+    touched = []
+    for row in loan.repayments.unpaid().order_by("-due_date", "-number"):
+        part = min(row.owing_of("principal"), amount)
+        row.principal, amount = row.principal - part, amount - part
+        touched.append(row)
+        if not amount:
+            break
+    rows.save_repayments(touched, by=by, reason=reason)
+
+
+def _book(waivers: list[Waiver], loan: Loan, principal: Decimal, *, by, on: date) -> JournalEntry:
     given = sum((waiver.amount for waiver in waivers), ZERO)
     return post(
         kind="rebate",
         reference=changes.key_of(loan),
         on=on,
         narration=f"Interest given up on {loan.number}, settled early",
-        lines=[Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, given)],
+        lines=[
+            Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, given),
+            Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, principal),
+        ],
         branch_id=loan.branch_id,
         by=by,
         subject=loan.number,
