@@ -22,7 +22,7 @@ from lms.loans.calculator import Tranche as Part
 from lms.loans.models.products import LoanProduct, ProductVersion
 from lms.loans.models.terms import FeeTerms, HolidayRule, Terms
 from lms.loans.penalties import PenaltyRule
-from lms.money import CENT, ZERO, MoneyField
+from lms.money import CENT, ZERO, MoneyField, kes
 from lms.staff.models import Branch, Holiday
 
 NUMBER = re.compile(r"LN?[\s\-_/#O0]*(\d{1,12})")  # people type the letter O for a zero
