@@ -19,6 +19,7 @@ from lms.errors import Refused
 from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Loan, LoanProduct, Penalty, Repayment, Waiver
+from lms.loans.models.security import cover_ratio
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -48,6 +49,7 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
             ("Applied", dates.show(loan.applied_on)),
             ("Prepared by", str(loan.created_by)),
             ("Approved", dates.show(loan.approved_on)),
+            ("Cover", _cover(loan)),
             ("Officer", officer),
         ]
     due = due_now(loan, on=on)
@@ -66,8 +68,15 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
         ("Days late", str(loan.days_late(on=on) or "None")),
         ("Paid out", dates.show(loan.disbursed_on)),
         ("Price", loan.rate_label),
+        ("Cover", _cover(loan)),
         ("Officer", officer),
     ]
+
+
+def _cover(loan: Loan) -> str:
+    """Return how much of what is owed the held collateral would bring in a forced sale."""
+    ratio = cover_ratio(loan)
+    return f"{ratio:.0%}" if ratio else "None"
 
 
 def rhythm_of(loan: Loan | LoanProduct) -> str:

@@ -1,5 +1,7 @@
 """Guarantors and collateral: lists of what stands behind the loans, and what is done with it."""
 
+from datetime import timedelta
+
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
@@ -34,7 +36,7 @@ from lms.loans.models import (
     Loan,
     Valuation,
 )
-from lms.loans.models.security import PAPERS, cover_ratio
+from lms.loans.models.security import PAPERS, SOON_DAYS, cover_ratio
 from lms.loans.operations import security
 from lms.money import kes
 
@@ -617,11 +619,18 @@ class CollateralAdmin(BehindLoan):
     def shown_status(self, row):
         return row.get_status_display()
 
-    @display(description="MPSR", label={"Registered": "success", "Ended": "danger"})
+    @display(
+        description="MPSR",
+        label={"Registered": "success", "Ends soon": "warning", "Ended": "danger"},
+    )
     def shown_registration(self, row):
         if row.registered_on is None:
             return "-"
-        return "Registered" if row.is_registered(on=dates.today()) else "Ended"
+        on = dates.today()
+        if not row.is_registered(on=on):
+            return "Ended"
+        soon = on + timedelta(days=SOON_DAYS)
+        return "Registered" if row.is_registered(on=soon) else "Ends soon"
 
     @display(description="Cover of the loan")
     def shown_cover(self, row):
