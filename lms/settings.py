@@ -159,6 +159,9 @@ LOGIN_REDIRECT_URL = "admin:index"
 # --- The look of the office (lms/backoffice says what each callable returns) ----------------------
 # The label beside the title, so that nobody posts real money on a demo.
 LMS_ENVIRONMENT = env.str("LMS_ENVIRONMENT", default="Laptop")
+# Whole shillings of an instalment's principal and interest that may stay unpaid without a loan
+# counting as late.
+ARREARS_TOLERANCE = env.int("ARREARS_TOLERANCE", default=10)
 LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 UNFOLD = {
     "SITE_TITLE": f"{LENDER_NAME} · Loan office",

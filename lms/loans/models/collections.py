@@ -3,8 +3,10 @@
 from collections.abc import Collection
 from typing import NoReturn
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Min, OuterRef, Q, Subquery
+from django.db.models.lookups import GreaterThan
 
 from lms import money
 from lms.errors import Refused
@@ -59,6 +61,16 @@ class Allocation(models.Model):
         raise Refused("An allocation is not deleted: take it back.")
 
 
+def _unpaid(name: str) -> models.Expression:
+    return F(name) - F(f"{name}_paid") - F(f"{name}_waived")
+
+
+# Enough of principal and interest is unpaid for the instalment to count as late once it is due.
+IN_ARREARS = GreaterThan(
+    money.exact(_unpaid("principal") + _unpaid("interest")), settings.ARREARS_TOLERANCE
+)
+
+
 class PositionQuerySet(models.QuerySet):
     def rebuild(self, loan_ids: Collection[int]) -> None:
         """Write the position of these loans anew from their rows.
@@ -87,7 +99,7 @@ class PositionQuerySet(models.QuerySet):
             for pk, principal in lent.items()
         }
         rows = Repayment.objects.filter(loan_id__in=lent).order_by().values("loan_id", "status")
-        for row in rows.annotate(since=Min("due_date"), **sums):
+        for row in rows.annotate(since=Min("due_date", filter=IN_ARREARS), **sums):
             positions[row["loan_id"]].take_in(row)
         positions = list(positions.values())
         self.bulk_create(
@@ -148,7 +160,7 @@ class Position(models.Model):
                 self.unscheduled -= due if stands else paid + waived
             elif stands:
                 setattr(self, name, getattr(self, name) + due - paid - waived)
-        if row["status"] in Repayment.OPEN:
+        if row["status"] in Repayment.OPEN and row["since"]:
             self.overdue_since = min(self.overdue_since or row["since"], row["since"])
 
 

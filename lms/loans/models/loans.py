@@ -289,6 +289,7 @@ class Loan(Terms):
             start=self.penalty_start,
             cap_kind=self.penalty_cap_kind,
             cap_value=self.penalty_cap_value,
+            stops_at=self.penalty_stop,
         )
 
     def move_to(self, status: Status, *, by, reason: str, fields: tuple[str, ...] = ()) -> None:

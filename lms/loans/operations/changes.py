@@ -261,7 +261,8 @@ def _restore_rows(change: LoanChange, loan: Loan, *, reason: str, by) -> None:
         touched,
         by=by,
         reason=f"Undone: {reason}",
-        fields=["number", "version", "due_date", "penalties_since"],
+        changed_on=None,
+        fields=["number", "version", "due_date"],
     )
 
 

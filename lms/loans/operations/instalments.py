@@ -1,21 +1,18 @@
 """Changing the schedule by hand: add an instalment, change one, charge for lateness."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Max
 
-from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
-from lms.loans import penalties
 from lms.loans.models import Loan, Penalty, Repayment
-from lms.loans.operations import rows
+from lms.loans.operations import lateness, rows
 from lms.loans.operations.rows import needs_reason
-from lms.money import CENT, SHILLING, ZERO
+from lms.money import CENT
 
 
 def add(
@@ -37,6 +34,7 @@ def add(
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         _must_be_running(loan)
         row = Repayment(
             loan=loan,
@@ -50,7 +48,7 @@ def add(
         rows.create_repayments([row], by=by, reason=reason)
         row = loan.repayments.get(number=number)
         _book(row, loan, interest=interest, fees=fees, key=f"instalment:{row.pk}:0", by=by, on=on)
-        rows.refresh(loan, by=by, on=on)
+        rows.refresh(loan, by=by, on=on, schedule_set=True)
     return row
 
 
@@ -72,6 +70,7 @@ def change(
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(repayment.loan_id)
+        lateness.bring_up_to(loan, on=on)
         row = Repayment.objects.get(pk=repayment.pk)
         _must_be_running(loan)
         if not row.is_untouched:
@@ -81,7 +80,7 @@ def change(
         before = row.interest, row.fees
         row.due_date, row.principal, row.interest, row.fees = due_date, principal, interest, fees
         _check(row)
-        rows.save_repayments([row], by=by, reason=reason, fields=["due_date"])
+        rows.save_repayments([row], by=by, reason=reason, changed_on=on, fields=["due_date"])
         _book(
             row,
             loan,
@@ -91,7 +90,7 @@ def change(
             by=by,
             on=on,
         )
-        rows.refresh(loan, by=by, on=on)
+        rows.refresh(loan, by=by, on=on, schedule_set=True)
     repayment.refresh_from_db()
     return repayment
 
@@ -170,7 +169,7 @@ def charge_penalty(repayment: Repayment, *, amount: Decimal, rule: str, by, on: 
             raise Refused(f"{row} is not overdue on {on:%d %b %Y}.")
         if amount <= 0 or amount != amount.quantize(CENT):
             raise Refused("The amount must be more than KES 0.00, in whole cents.", field="amount")
-        if row.penalty_charges.filter(rule=rule, charged_on=on).exists():
+        if row.penalty_charges.standing().filter(rule=rule, charged_on=on).exists():
             raise Refused(f"{row} was charged for “{rule}” on {on:%d %b %Y} already.")
         charge = _charge(row, loan, amount=amount, rule=rule, by=by, on=on)
         rows.refresh(loan, by=by, on=on)
@@ -183,7 +182,7 @@ def _charge(row: Repayment, loan: Loan, *, amount: Decimal, rule: str, by, on: d
     charge._history_user, charge._change_reason = by, rule[:100]
     charge.save()
     row.penalties += amount
-    rows.save_repayments([row], by=by, reason=f"Penalty: {rule}")
+    rows.save_repayments([row], by=by, reason=f"Penalty: {rule}", changed_on=None)
     post(
         kind="penalty",
         reference=f"penalty:{charge.pk}",
@@ -209,67 +208,8 @@ def charge_late_penalties(*, on: date) -> int:
         .exclude(loan__penalty_base="none")
     )
     loans = late.order_by("loan_id").values_list("loan_id", flat=True).distinct()
-    return sum(_charge_loan(pk, on=on) for pk in list(loans))
-
-
-def _charge_loan(pk: int, *, on: date) -> int:
-    with transaction.atomic():
-        loan = rows.lock(pk)
-        if loan.status != Loan.Status.ACTIVE:
-            return 0
-        rule = loan.penalty_rule
-        words = penalties.describe(rule)
-        taken_over_on = _taken_over_on(loan)
-        charged = 0
-        for row in loan.repayments.overdue(on=on).prefetch_related("penalty_charges"):
-            amount = _penalty_due(row, loan, rule, taken_over_on=taken_over_on, on=on)
-            if amount > 0:
-                _charge(row, loan, amount=amount, rule=words, by=None, on=on)
-                charged += 1
-        if charged:
-            rows.refresh(loan, by=None, on=on)
+    charged = 0
+    for pk in list(loans):
+        with transaction.atomic():
+            charged += len(lateness.bring_up_to(rows.lock(pk), on=on + timedelta(days=1)))
     return charged
-
-
-def _taken_over_on(loan: Loan) -> date | None:
-    """Return the day a loan came from another system, which had charged its lateness by then."""
-    takeover = JournalEntry.objects.filter(reference=f"takeover:{loan.pk}")
-    return takeover.values_list("date", flat=True).first()
-
-
-def _penalty_due(
-    row: Repayment,
-    loan: Loan,
-    rule: penalties.PenaltyRule,
-    *,
-    taken_over_on: date | None,
-    on: date,
-) -> Decimal:
-    """Return what the rule adds since it last charged this instalment, in whole shillings.
-
-    Sums are rounded, not the difference, so that missed nights add up to the same charge. A part
-    payment makes what follows smaller, and what was charged before counts towards the cap.
-    """
-    charges = [charge for charge in row.penalty_charges.all() if charge.charged_by_id is None]
-    last = max((charge.charged_on for charge in charges), default=taken_over_on)
-    if last is not None and last >= on:
-        return ZERO
-
-    def owed_by(day: date) -> Decimal:
-        owed = penalties.owed(
-            rule,
-            due_date=row.due_date,
-            on=day,
-            principal=row.owing_of("principal"),
-            interest=row.owing_of("interest"),
-            outstanding_principal=loan.position.principal,
-            loan_principal=loan.principal,
-        )
-        return money.money(owed, SHILLING)
-
-    added = owed_by(on) - (owed_by(last) if last else ZERO)
-    most = penalties.most(rule, loan_principal=loan.principal)
-    if most is not None:
-        charged = sum((charge.amount for charge in charges), ZERO)
-        added = min(added, money.money(most, SHILLING) - charged)
-    return max(added, ZERO)

@@ -12,7 +12,7 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
-from lms.loans.models import Loan, LoanFee, LoanProduct, Position, ProductVersion, Repayment
+from lms.loans.models import Loan, LoanFee, LoanProduct, ProductVersion, Repayment
 from lms.loans.operations import rows, security, settling
 from lms.loans.operations.eligibility import must_be_eligible
 from lms.loans.operations.rows import needs_reason
@@ -233,7 +233,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             reason="Disbursed",
             fields=("disbursed_on", "undisbursed", "capitalised"),
         )
-        Position.objects.rebuild([loan.pk])
+        rows.rebuild(loan)
     return loan
 
 
@@ -320,7 +320,7 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
         lines = [Line(chart.LOAN_PRINCIPAL, chart.OPENING_BALANCES, loan.principal)]
         if with_schedule:
             calculator = loan.calculator(disbursed_on=disbursed_on, fees=[])
-            create_schedule(loan, calculator, by=by)
+            create_schedule(loan, calculator, charged_to=on, by=by)
             lines += _schedule_lines(calculator)
             loan.capitalised = calculator.capitalised_interest()
         post(
@@ -340,12 +340,17 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
             reason="Taken over from the old system",
             fields=("disbursed_on", "capitalised"),
         )
-        Position.objects.rebuild([loan.pk])
+        rows.rebuild(loan)
     return loan
 
 
-def create_schedule(loan: Loan, calculator: RepaymentCalculator, *, by) -> list[Repayment]:
-    """Write the instalments that the calculator makes, inside the caller's transaction."""
+def create_schedule(
+    loan: Loan, calculator: RepaymentCalculator, *, by, charged_to: date | None = None
+) -> list[Repayment]:
+    """Write the instalments that the calculator makes, inside the caller's transaction.
+
+    What lateness cost until `charged_to` another system has charged.
+    """
     return rows.create_repayments(
         [
             Repayment(
@@ -355,6 +360,7 @@ def create_schedule(loan: Loan, calculator: RepaymentCalculator, *, by) -> list[
                 principal=row.principal,
                 interest=row.interest,
                 fees=row.fees,
+                penalties_since=charged_to if charged_to and row.due_date < charged_to else None,
             )
             for row in calculator.schedule()
         ],

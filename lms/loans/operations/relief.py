@@ -12,18 +12,11 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, Repayment, Waiver
-from lms.loans.operations import rows
-from lms.loans.operations.collection import RECEIVABLES
-from lms.loans.operations.rows import needs_reason
+from lms.loans.operations import booking, lateness, rows
+from lms.loans.operations.booking import COSTS
+from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 
-# What waiving one shilling of each component debits. Interest was not earned yet.
-COSTS = {
-    "principal": chart.LOANS_WRITTEN_OFF,
-    "interest": chart.UNEARNED_INTEREST,
-    "fees": chart.WAIVERS,
-    "penalties": chart.WAIVERS,
-}
 CHARGES = ("penalties", "fees", "interest")
 EVERYTHING = (*CHARGES, "principal")
 
@@ -47,6 +40,7 @@ def waive(
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(repayment.loan_id)
+        lateness.bring_up_to(loan, on=on)
         row = Repayment.objects.get(pk=repayment.pk)
         _must_be_open(row)
         order = {None: EVERYTHING, "charges": CHARGES}.get(component) or (component,)
@@ -91,7 +85,7 @@ def give_up(parts: Iterable[Part], *, kind: str, reason: str, by, on: date) -> l
         if kind == Waiver.Kind.WRITE_OFF and not row.outstanding:
             row.status, row.paid_on = Repayment.Status.WRITTEN_OFF, None
     label = Waiver.Kind(kind).label
-    rows.save_repayments(list(touched.values()), by=by, reason=f"{label}: {reason}")
+    rows.save_repayments(list(touched.values()), by=by, reason=f"{label}: {reason}", changed_on=on)
     return bulk_create_with_history(
         waivers, Waiver, default_user=by, default_change_reason=reason[:100]
     )
@@ -119,26 +113,15 @@ def reverse_waiver(waiver: Waiver, *, reason: str, by, on: date) -> Waiver:
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(Repayment.objects.get(pk=waiver.repayment_id).loan_id)
+        lateness.bring_up_to(loan, on=on)
         waiver = Waiver.objects.get(pk=waiver.pk)
         row = Repayment.objects.get(pk=waiver.repayment_id)
         _must_be_reversible(waiver, row, loan, on=on)
         name = waiver.component
         setattr(row, f"{name}_waived", getattr(row, f"{name}_waived") - waiver.amount)
         row.settle(on=on)
-        rows.save_repayments([row], by=by, reason=f"Waiver taken back: {reason}")
-        waiver.reversed_on = on
-        waiver._history_user, waiver._change_reason = by, reason[:100]
-        waiver.save(update_fields=["reversed_on"])
-        post(
-            kind="waiver_reversal",
-            reference=f"unwaive:{waiver.pk}",
-            on=on,
-            narration=f"Waiver on {row} taken back: {reason}",
-            lines=[Line(RECEIVABLES[name], COSTS[name], waiver.amount)],
-            branch_id=loan.branch_id,
-            by=by,
-            subject=loan.number,
-        )
+        rows.save_repayments([row], by=by, reason=f"Waiver taken back: {reason}", changed_on=on)
+        booking.unwaive(waiver, loan, reason=reason, by=by, on=on)
         rows.refresh(loan, by=by, on=on)
     return waiver
 
@@ -225,6 +208,7 @@ def cancel(repayment: Repayment, *, reason: str, by, on: date) -> Repayment:
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(repayment.loan_id)
+        lateness.bring_up_to(loan, on=on)
         row = Repayment.objects.get(pk=repayment.pk)
         _must_be_open(row)
         if row.amount_paid:
@@ -239,7 +223,7 @@ def cancel(repayment: Repayment, *, reason: str, by, on: date) -> Repayment:
         if last and row.principal:
             last.principal += row.principal
             changed.append(last)
-        rows.save_repayments(changed, by=by, reason=f"Cancelled: {reason}")
+        rows.save_repayments(changed, by=by, reason=f"Cancelled: {reason}", changed_on=on)
         lines = [
             Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, row.interest),
             Line(chart.WAIVERS, chart.FEES_RECEIVABLE, row.fees),
@@ -256,7 +240,7 @@ def cancel(repayment: Repayment, *, reason: str, by, on: date) -> Repayment:
                 by=by,
                 subject=loan.number,
             )
-        rows.refresh(loan, by=by, on=on)
+        rows.refresh(loan, by=by, on=on, schedule_set=True)
     repayment.refresh_from_db()
     return repayment
 

@@ -14,7 +14,7 @@ from lms.ledger.operations import Line, post
 from lms.loans import settlement
 from lms.loans.models import Loan, LoanChange, Repayment
 from lms.loans.models.terms import HolidayRule
-from lms.loans.operations import changes, rows
+from lms.loans.operations import changes, lateness, rows
 from lms.loans.operations.restructuring import must_be_running
 from lms.loans.operations.rows import needs_reason
 from lms.loans.schedule import working_day
@@ -155,6 +155,7 @@ def reschedule(loan: Loan, *, reason: str, by, on: date, **answers) -> LoanChang
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         before = changes.State(loan)
         wanted = moved(loan, on=on, **answers)
         was_late = any(row.is_overdue(on=on) for row, _, _ in wanted)
@@ -165,6 +166,7 @@ def reschedule(loan: Loan, *, reason: str, by, on: date, **answers) -> LoanChang
             [row for row, _, _ in wanted],
             by=by,
             reason=f"Rescheduled: {reason}",
+            changed_on=on,
             fields=["due_date"],
         )
         entry = _book(loan, extra, by=by, on=on) if extra else None

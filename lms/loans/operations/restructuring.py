@@ -18,7 +18,7 @@ from lms.loans import settlement
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, LoanChange, Repayment
 from lms.loans.models.terms import Method, Rebate
-from lms.loans.operations import changes, rows
+from lms.loans.operations import changes, lateness, rows
 from lms.loans.operations.collection import RECEIVABLES
 from lms.loans.operations.rows import needs_reason
 from lms.money import CENT, ZERO, kes
@@ -275,6 +275,7 @@ def restructure(loan: Loan, *, arrears: str, reason: str, by, on: date, **terms)
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         before = changes.State(loan)
         wanted = plan(loan, on=on, arrears=arrears, **terms)
         lines = write(wanted, loan, by=by, reason=f"Restructured: {reason}")
@@ -326,6 +327,7 @@ def top_up(
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         if amount <= 0 or amount != amount.quantize(CENT):
             raise Refused("The amount must be more than KES 0.00, in whole cents.", field="amount")
         wanted = plan(loan, on=on, added=amount, method=interest_method, **terms)
@@ -400,7 +402,7 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     """
     for row in wanted.closed:
         row.status = Repayment.Status.RESCHEDULED
-    rows.save_repayments(wanted.closed, by=by, reason=reason)
+    rows.save_repayments(wanted.closed, by=by, reason=reason, changed_on=None)
     rows.create_repayments(wanted.made, by=by, reason=reason)
     for name in (*TERMS, "principal_grace", "interest_grace", "first_due"):
         setattr(loan, name, getattr(wanted.loan, name))

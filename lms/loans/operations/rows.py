@@ -1,11 +1,13 @@
 """What every verb of the loan needs: the lock, the write-back, the position, the end."""
 
 from collections.abc import Collection, Iterable
-from datetime import date
+from datetime import date, timedelta
 
+from django.conf import settings
 from simple_history.utils import bulk_create_with_history
 
 from lms.errors import Refused
+from lms.ledger import chart
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, Position, Repayment
 from lms.loans.operations import deferral
@@ -15,13 +17,19 @@ MONEY_FIELDS = [
     *(f"{name}_paid" for name in COMPONENTS),
     *(f"{name}_waived" for name in COMPONENTS),
 ]
+RECEIVABLES = {
+    "principal": chart.LOAN_PRINCIPAL,
+    "interest": chart.INTEREST_RECEIVABLE,
+    "fees": chart.FEES_RECEIVABLE,
+    "penalties": chart.PENALTIES_RECEIVABLE,
+}
 
 
 def lock(pk: int) -> Loan:
     """Lock the loan, the one lock of its aggregate, until the transaction ends; return it."""
     return (
         Loan.objects.select_for_update(of=("self",))
-        .select_related("customer", "branch", "product")
+        .select_related("customer", "branch", "product", "position")
         .get(pk=pk)
     )
 
@@ -39,27 +47,40 @@ def needs_reason(reason: str) -> str:
 
 
 def save_repayments(
-    repayments: Collection[Repayment], *, by, reason: str, fields: Iterable[str] = ()
+    repayments: Collection[Repayment],
+    *,
+    by,
+    reason: str,
+    changed_on: date | None,
+    fields: Iterable[str] = (),
 ) -> None:
     """Write instalments back with one history row each.
 
+    From `changed_on` they owe another sum, so their lateness is counted anew from its eve, up to
+    which it must be charged (`lateness.bring_up_to`); None when only what it cost has changed.
     An upsert on the key: `bulk_update` spells a CASE a column and takes ten times as long.
     """
-    if repayments:
-        Repayment.objects.bulk_create(
-            repayments,
-            update_conflicts=True,
-            unique_fields=["id"],
-            update_fields=[*MONEY_FIELDS, "status", "paid_on", *fields],
-            batch_size=500,
-        )
-        Repayment.history.bulk_history_create(
-            repayments,
-            batch_size=500,
-            update=True,
-            default_user=by,
-            default_change_reason=reason[:100],
-        )
+    if not repayments:
+        return
+    if changed_on is not None:
+        eve = changed_on - timedelta(days=1)
+        for row in repayments:
+            if row.due_date < changed_on:
+                row.penalties_since = max(row.penalties_since or eve, eve)
+    Repayment.objects.bulk_create(
+        repayments,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=[*MONEY_FIELDS, "status", "paid_on", "penalties_since", *fields],
+        batch_size=500,
+    )
+    Repayment.history.bulk_history_create(
+        repayments,
+        batch_size=500,
+        update=True,
+        default_user=by,
+        default_change_reason=reason[:100],
+    )
 
 
 def create_repayments(repayments: Collection[Repayment], *, by, reason: str) -> list[Repayment]:
@@ -73,25 +94,53 @@ def create_repayments(repayments: Collection[Repayment], *, by, reason: str) -> 
     )
 
 
-def refresh(loan: Loan, *, by, on: date) -> None:
+def rebuild(loan: Loan) -> Position:
+    """Write the position of a locked loan anew from its rows; the loan then carries it."""
+    Position.objects.rebuild([loan.pk])
+    loan.position = Position.objects.get(pk=loan.pk)
+    return loan.position
+
+
+def refresh(loan: Loan, *, by, on: date, schedule_set: bool = False) -> None:
     """Rebuild the position of a locked loan, close it when nothing is owed, reopen it when it is.
 
-    Raises Refused when the loan would be left with less than nothing.
+    `on` is the day of what just happened; with `schedule_set` it changed the schedule, and no
+    replay goes behind it. Raises Refused when the loan would be left with less than nothing.
     """
-    Position.objects.rebuild([loan.pk])
-    position = Position.objects.get(pk=loan.pk)
+    position = rebuild(loan)
     if position.unscheduled < 0:
         raise Refused(
             f"{loan.number} would have more principal on its instalments than was lent.",
             field="principal",
         )
-    loan.position = position
+    happened(loan, on=on, schedule_set=schedule_set)
+    end_or_reopen(loan, by=by, on=on)
+
+
+def happened(loan: Loan, *, on: date, schedule_set: bool = False) -> None:
+    """Remember the day of an event on a locked loan, if it is the latest."""
+    position = loan.position
+    days = {"last_event_on": max(position.last_event_on or on, on)}
+    if schedule_set:
+        days["schedule_set_on"] = max(position.schedule_set_on or on, on)
+    for name, day in days.items():
+        setattr(position, name, day)
+    Position.objects.filter(pk=loan.pk).update(**days)
+
+
+def end_or_reopen(loan: Loan, *, by, on: date) -> None:
+    """Close a loan on which nothing is owed; open a closed one on which something is."""
     if loan.capitalised:
         deferral.follow(loan, by=by, on=on)
-    clear = position.outstanding == 0
+    clear = loan.position.outstanding == 0 and not loan.undisbursed
     if loan.status == Loan.Status.ACTIVE and clear:
         loan.closed_on = on
         loan.move_to(Loan.Status.CLOSED, by=by, reason="Nothing is owed", fields=("closed_on",))
     elif loan.status == Loan.Status.CLOSED and not clear:
         loan.closed_on = None
         loan.move_to(Loan.Status.ACTIVE, by=by, reason="Money is owed again", fields=("closed_on",))
+
+
+def is_in_arrears(row: Repayment) -> bool:
+    """Tell whether what is unpaid of principal and interest is enough to count as late."""
+    return row.owing_of("principal") + row.owing_of("interest") > settings.ARREARS_TOLERANCE

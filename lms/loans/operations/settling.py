@@ -13,7 +13,7 @@ from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import changes, collection, relief, rows
+from lms.loans.operations import changes, collection, lateness, relief, rows
 from lms.loans.operations.restructuring import dues_of
 from lms.loans.settlement import Quote
 from lms.money import ZERO, kes
@@ -73,6 +73,7 @@ def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
         if payment.status != Payment.Status.UNALLOCATED:
             raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")
         day = payment.value_date
+        lateness.bring_up_to(loan, on=day)
         quoted = quote_for(loan, amount=payment.amount, on=day)
         change = give_back(
             loan,

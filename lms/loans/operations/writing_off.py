@@ -13,7 +13,7 @@ from lms.ledger.models import Transfer
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Repayment, Waiver
 from lms.loans.models.terms import IncomeBasis
-from lms.loans.operations import changes, relief, rows
+from lms.loans.operations import changes, lateness, relief, rows
 from lms.loans.operations.collection import RECEIVABLES
 from lms.loans.operations.relief import EVERYTHING, Part
 from lms.loans.operations.rows import needs_reason
@@ -40,6 +40,7 @@ def write_off(
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         _must_be_allowed(loan, by=by)
         before = changes.State(loan)
         parts = _parts(loan, repayments, amount)

@@ -1,0 +1,179 @@
+"""How money and relief on a loan are booked and taken back. The instalments are the caller's."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+
+from lms.ledger import chart
+from lms.ledger.models import JournalEntry
+from lms.ledger.operations import Line, post, reverse
+from lms.loans.allocation import COMPONENTS
+from lms.loans.models import Allocation, Loan, Position, Waiver
+from lms.loans.models.terms import IncomeBasis
+from lms.loans.operations.rows import RECEIVABLES
+from lms.money import ZERO
+from lms.payments.models import Payment
+
+# What waiving one shilling of each component debits. Interest was not earned yet.
+COSTS = {
+    "principal": chart.LOANS_WRITTEN_OFF,
+    "interest": chart.UNEARNED_INTEREST,
+    "fees": chart.WAIVERS,
+    "penalties": chart.WAIVERS,
+}
+
+
+def book(
+    payment: Payment,
+    loan: Loan,
+    parts: Mapping[tuple[int, str], Decimal],
+    *,
+    counts_on: date,
+    from_credit: bool,
+    by,
+    on: date,
+) -> list[Allocation]:
+    """Post what a payment pays on a loan, and write its allocations: KES by instalment, component.
+
+    A payment is placed whole: what it leaves goes to the customer's credit. `from_credit` uses
+    only so much of what is held there.
+    """
+    spent = sum(parts.values(), ZERO)
+    lines = _lines(parts, payment=payment, loan=loan, from_credit=from_credit)
+    if not from_credit:
+        left = payment.amount - spent
+        lines.append(Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left))
+    what = f"Credit of {payment.number}" if from_credit else payment.number
+    entry = post(
+        kind="allocation",
+        reference=f"allocate:{payment.pk}:{_times_placed(payment) + 1}",
+        on=on,
+        narration=f"{what} on {loan.number}",
+        lines=lines,
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
+    return Allocation.objects.bulk_create(
+        Allocation(
+            payment=payment,
+            repayment_id=pk,
+            component=component,
+            amount=amount,
+            counts_on=counts_on,
+            from_credit=from_credit,
+            entry=entry,
+        )
+        for (pk, component), amount in parts.items()
+    )
+
+
+def _lines(
+    parts: Mapping[tuple[int, str], Decimal], *, payment: Payment, loan: Loan, from_credit: bool
+) -> list[Line]:
+    """Return the transfers of an allocation, one a component, and what interest it earns.
+
+    On the cash basis interest is earned when it is paid; on the accrual basis it was, and only
+    what waited in suspense is let go. What was paid before a takeover was earned by then.
+    """
+    debit = chart.CUSTOMER_CREDIT if from_credit else chart.UNALLOCATED
+    sums: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for (_, component), amount in parts.items():
+        sums[component] += amount
+    lines = [Line(debit, RECEIVABLES[name], sums[name]) for name in COMPONENTS]
+    if payment.method == Payment.Method.OPENING:
+        lines.append(Line(chart.UNEARNED_INTEREST, chart.OPENING_BALANCES, sums["interest"]))
+    elif loan.income_basis == IncomeBasis.CASH:
+        lines.append(Line(chart.UNEARNED_INTEREST, chart.INTEREST_INCOME, sums["interest"]))
+    else:
+        released = min(sums["interest"], loan.position.interest_suspended)
+        lines.append(Line(chart.SUSPENDED_INTEREST, chart.INTEREST_INCOME, released))
+        _suspend(loan, -released)
+    return lines
+
+
+def _suspend(loan: Loan, amount: Decimal) -> None:
+    if amount:
+        loan.position.interest_suspended += amount
+        Position.objects.filter(pk=loan.pk).update(
+            interest_suspended=loan.position.interest_suspended
+        )
+
+
+def _times_placed(payment: Payment) -> int:
+    return JournalEntry.objects.filter(reference__startswith=f"allocate:{payment.pk}:").count()
+
+
+def take_back(entry: JournalEntry, loan: Loan, *, reason: str, by, on: date) -> JournalEntry:
+    """Mirror an entry that placed money on a loan, and its allocations."""
+    mirror = reverse(entry, reason=reason, on=on, by=by)
+    standing = Allocation.objects.filter(entry=entry, amount__gt=0, reversed_by=None)
+    Allocation.objects.bulk_create(
+        Allocation(
+            payment_id=part.payment_id,
+            repayment_id=part.repayment_id,
+            component=part.component,
+            amount=-part.amount,
+            counts_on=part.counts_on,
+            from_credit=part.from_credit,
+            entry=mirror,
+            reverses=part,
+        )
+        for part in list(standing)
+    )
+    released = entry.transfers.filter(debit_id=chart.SUSPENDED_INTEREST)
+    _suspend(loan, sum(released.values_list("amount", flat=True), ZERO))
+    return mirror
+
+
+def waive(waiver: Waiver, loan: Loan, amount: Decimal, *, reason: str, by, on: date) -> Waiver:
+    """Write a waiver again with a smaller amount, for the day and by the person of the first."""
+    again = Waiver(
+        repayment_id=waiver.repayment_id,
+        component=waiver.component,
+        amount=amount,
+        kind=waiver.kind,
+        reason=waiver.reason,
+        waived_on=waiver.waived_on,
+        waived_by_id=waiver.waived_by_id,
+    )
+    again._history_user, again._change_reason = by, reason[:100]
+    again.save()
+    post(
+        kind="waiver",
+        reference=f"waive:{again.pk}",
+        on=on,
+        narration=f"Waiver on {waiver.repayment}: {waiver.reason}",
+        lines=[Line(COSTS[waiver.component], RECEIVABLES[waiver.component], amount)],
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
+    return again
+
+
+def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
+    """Take a waiver back in the books."""
+    waiver.reversed_on = on
+    waiver._history_user, waiver._change_reason = by, reason[:100]
+    waiver.save(update_fields=["reversed_on"])
+    post(
+        kind="waiver_reversal",
+        reference=f"unwaive:{waiver.pk}",
+        on=on,
+        narration=f"Waiver taken back: {reason}",
+        lines=[Line(RECEIVABLES[waiver.component], COSTS[waiver.component], waiver.amount)],
+        branch_id=loan.branch_id,
+        by=by,
+        subject=loan.number,
+    )
+
+
+def save_payment(payment: Payment, *, by, reason: str) -> None:
+    payment._history_user, payment._change_reason = by, reason[:100]
+    payment.save(
+        update_fields=[
+            "allocated", "credited", "status", "waits_for_staff", "customer", "branch"
+        ]
+    )  # fmt: skip
