@@ -51,6 +51,10 @@ ROW_FIELDS = (
 )
 
 
+# Days that a change moves and an undoing moves back.
+POSITION_FIELDS = ("schedule_set_on", "last_event_on")
+
+
 class State:
     """A locked loan and its instalments before a change, as the database holds them."""
 
@@ -58,8 +62,8 @@ class State:
         self.loan = Loan.objects.filter(pk=loan.pk).values(*LOAN_FIELDS).get()
         found = Repayment.objects.filter(loan=loan).order_by("number").values("id", *ROW_FIELDS)
         self.rows = {row["id"]: row for row in found}
-        position = Position.objects.filter(loan=loan).values("schedule_set_on", "classification")
-        self.position = position.first() or {}
+        position = Position.objects.filter(loan=loan)
+        self.position = position.values(*POSITION_FIELDS, "classification").first() or {}
         self.marks = marks_of(loan)
 
 
@@ -186,7 +190,7 @@ def undo(
         change._history_user, change._change_reason = by, reason[:100]
         change.save(update_fields=["undone_on", "undone_by", "undone_because"])
         rows.refresh(loan, by=by, on=on)
-        known = {name: change.before["position"].get(name) for name in ("schedule_set_on",)}
+        known = {name: change.before["position"].get(name) for name in POSITION_FIELDS}
         Position.objects.filter(pk=loan.pk).update(**known)
     return change
 
