@@ -66,14 +66,14 @@ def test_affordability_adds_up_the_heaviest_month_of_weekly_instalments(wanjiku)
     assert found.passed
     assert found.sentence == (
         "Affordability: the 4 instalments of February 2026, KES 3,200.00, are 17.77% of net "
-        "income, at most 40% is asked."
+        "income, within 40%."
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "limit", "passed", "by", "sentence"),
     [
-        (Kind.MIN_AGE, 18, True, 0, "Wanjiku Mwangi is 37 years old, at least 18 is asked."),
+        (Kind.MIN_AGE, 18, True, 0, "Wanjiku Mwangi is 37 years old, at least 18."),
         (Kind.MIN_AGE, 40, False, 3, "Wanjiku Mwangi is 37 years old, 3 short of 40."),
         (
             Kind.MAX_AGE,
@@ -95,10 +95,10 @@ def test_affordability_adds_up_the_heaviest_month_of_weekly_instalments(wanjiku)
             True,
             0,
             "KES 100,000.00 of this loan, KES 0.00 on others and KES 0.00 guaranteed make "
-            "KES 100,000.00, at most KES 120,000.00 is asked.",
+            "KES 100,000.00, within KES 120,000.00.",
         ),
-        (Kind.ARREARS, 0, True, 0, "no other loan is late, at most 0 is asked."),
-        (Kind.ACTIVE_LOANS, 1, True, 0, "with this one there are 1, at most 1 is asked."),
+        (Kind.ARREARS, 0, True, 0, "no day late on another loan, within 0."),
+        (Kind.ACTIVE_LOANS, 1, True, 0, "this one would be number 1, within 1."),
     ],
 )
 def test_each_rule_says_what_it_found(wanjiku, kind, limit, passed, by, sentence):
@@ -198,7 +198,7 @@ def test_a_loan_that_is_approved_counts_before_it_is_paid_out(wanjiku):
 
     found = verdict(factories.draft())
 
-    assert found.sentence == "Active loans with this one: with this one there are 2, 1 above 1."
+    assert found.sentence == "Active loans: this one would be number 2, 1 above 1."
 
 
 def test_after_a_rejection_the_customer_waits(wanjiku, kamau):

@@ -102,6 +102,7 @@ class WhileDraft(EditableTabular):
 
     ordering = ("pk",)
     tab = False
+    hide_title = True
 
     def has_add_permission(self, request, obj=None):
         return _is_open(obj) and super().has_add_permission(request, obj)

@@ -20,7 +20,7 @@ class EligibilityRule(PartOfVersion, models.Model):
         MAX_AGE = "max_age", "Maximum age at the end of the term"
         KYC = "kyc", "KYC complete"
         ARREARS = "arrears", "Arrears elsewhere"
-        ACTIVE_LOANS = "active_loans", "Active loans with this one"
+        ACTIVE_LOANS = "active_loans", "Active loans"
         EXPOSURE = "exposure", "Exposure"
         SCORE = "score", "Amount within the score limit"
         AFFORDABILITY = "affordability", "Affordability"

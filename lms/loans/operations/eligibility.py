@@ -67,12 +67,10 @@ def _verdict(rule: EligibilityRule, case: "_Case") -> Verdict:
     at_least = rule.kind in EligibilityRule.AT_LEAST
     by = max(rule.limit - found if at_least else found - rule.limit, ZERO)
     if by == 0:
-        most = "at least" if at_least else "at most"
-        tail = f"{most} {_amount(rule.kind, rule.limit)} is asked"
-    elif at_least:
-        tail = f"{_gap(rule.kind, by)} short of {_amount(rule.kind, rule.limit)}"
+        tail = f"{'at least' if at_least else 'within'} {_amount(rule.kind, rule.limit)}"
     else:
-        tail = f"{_gap(rule.kind, by)} above {_amount(rule.kind, rule.limit)}"
+        beyond = "short of" if at_least else "above"
+        tail = f"{_gap(rule.kind, by)} {beyond} {_amount(rule.kind, rule.limit)}"
     return Verdict(rule, by == 0, rule.limit, found, by, f"{rule}: {words}, {tail}.")
 
 
@@ -144,12 +142,12 @@ class _Case:
         days, number = max(
             ((loan.days_late(on=self.on), loan.number) for loan in running), default=(0, "")
         )
-        words = f"{number} is {days} days late" if days else "no other loan is late"
+        words = f"{number} is {days} days late" if days else "no day late on another loan"
         return Decimal(days), words
 
     def active_loans(self):
         others = self.others.filter(status__in=(Status.APPROVED, Status.ACTIVE)).count()
-        return Decimal(others + 1), f"with this one there are {others + 1}"
+        return Decimal(others + 1), f"this one would be number {others + 1}"
 
     def exposure(self):
         """This loan, what is owed or approved on others, and what others are guaranteed."""
