@@ -333,9 +333,14 @@ def working_day(day: date, terms: Terms) -> date:
 
 
 def _fees(terms: Terms) -> list[int]:
-    """Return the fees and excise that each instalment bills, in cents."""
+    """Return the fees and excise that each instalment bills, in cents.
+
+    What is spread is cut as interest is rounded, so that a loan in shillings stays in them.
+    """
     size = 1 if terms.method == "single_payment" else terms.number_of_repayments
-    fees = _cut(_cents(fee_sum(terms, "spread").total), [1] * size, 1)
+    spread, unit = _cents(fee_sum(terms, "spread").total), _cents(terms.interest_multiple)
+    fees = _cut(spread - spread % unit, [1] * size, unit)
+    fees[-1] += spread % unit
     fees[0] += _cents(fee_sum(terms, "first_instalment").total)
     return fees
 

@@ -85,6 +85,17 @@ def test_disbursing_makes_the_schedule_the_payout_and_the_books(db, mutua):
     prove()
 
 
+def test_a_spread_fee_is_billed_in_whole_shillings_with_each_instalment(db):
+    fee = {"name": "Service", "kind": "amount", "value": D(1000), "when": "spread"}
+    loan = factories.active(product=factories.product(fees=[{**fee, "excise_rate": D(0)}]))
+
+    assert [row.fees for row in loan.repayments.all()] == [D(83)] * 11 + [D(87)]
+    booked = balances()
+    assert booked[chart.FEES_RECEIVABLE] == -booked[chart.FEE_INCOME] == D(1000)
+    assert loan.position.outstanding == D("114470.00")
+    prove()
+
+
 def test_nobody_approves_their_own_work_or_disburses_what_they_approved(db, kamau, njeri):
     njeri.approval_limit = D(1_000_000)
     loan = factories.draft()

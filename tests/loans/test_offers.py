@@ -98,6 +98,15 @@ def test_every_part_of_the_price_waits_for_the_notice(product, njeri, kamau, par
         offers.approve_version(version, reference="BRD/7", starts_on=ON, by=kamau, on=ON)
 
 
+def test_going_back_on_a_price_that_has_not_started_needs_notice_too(product, dearer, njeri, kamau):
+    offers.approve_version(dearer, reference="BRD/7", starts_on=NOTICE, by=kamau, on=ON)
+    third = offers.new_version(product, by=njeri, on=ON)
+    third.rate = Decimal(24)  # as in force today
+    third.save()
+
+    assert third.starts_at_the_earliest(on=ON + timedelta(days=20)) == date(2027, 1, 10)
+
+
 def test_wider_limits_may_start_at_once_but_not_in_the_past(product, njeri, kamau):
     version = offers.new_version(product, by=njeri, on=ON)
     version.max_principal = Decimal(2_000_000)

@@ -313,11 +313,13 @@ class ProductVersion(Terms):
 
         None for the first version of a product, which may start on any day.
         """
-        earlier = self.product.versions.filter(status=self.Status.APPROVED).exclude(pk=self.pk)
-        if not earlier.exists():
+        approved = self.product.versions.filter(status=self.Status.APPROVED).exclude(pk=self.pk)
+        newest = approved.order_by("-starts_on").first()
+        if newest is None:
             return None
-        changes = self.changes_from(self.product.version_on(on))
-        priced = any(change.is_price for change in changes)
+        # One that has not started yet is no way around the notice.
+        others = {newest, self.product.version_on(on)}
+        priced = any(change.is_price for other in others for change in self.changes_from(other))
         return on + timedelta(days=self.product.notice_days if priced else 0)
 
 

@@ -323,6 +323,7 @@ class FeeTerms(models.Model):
     class When(models.TextChoices):
         DEDUCTED = "deducted", "deducted from the disbursement"
         FIRST_INSTALMENT = "first_instalment", "with the first instalment"
+        SPREAD = "spread", "spread over the instalments"
 
     name = models.CharField(max_length=60)
     kind = models.CharField(max_length=7, choices=Kind, default=Kind.PERCENT)
