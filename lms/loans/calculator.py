@@ -48,7 +48,7 @@ class RepaymentCalculator:
 
         In duplum and the credit bureau's principal are measured on what was lent.
         """
-        lent = self.terms.disbursed + fee_sum(self.terms, "added_to_principal").total
+        lent = self.terms.disbursed + self.fees_added().total
         return sum((row.principal for row in self._rows), money.ZERO) - lent
 
     def recalculated(
@@ -83,6 +83,10 @@ class RepaymentCalculator:
     def fees_deducted(self) -> FeeSum:
         """Return the fees and excise kept back from the disbursement (KES)."""
         return fee_sum(self.terms, "deducted")
+
+    def fees_added(self) -> FeeSum:
+        """Return the fees and excise that are lent on top of the principal (KES)."""
+        return fee_sum(self.terms, "added_to_principal")
 
     def fees_billed(self) -> FeeSum:
         """Return the fees and excise that fall due with the instalments (KES)."""

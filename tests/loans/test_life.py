@@ -56,6 +56,10 @@ FEES = [
         {"name": "Processing", "kind": "percent", "value": Decimal("2.5")},
         {"name": "Form", "kind": "amount", "value": Decimal("99.99"), "when": "first_instalment"},
     ],
+    [
+        {"name": "Service", "kind": "amount", "value": Decimal(500), "when": "spread"},
+        {"name": "Cover", "kind": "percent", "value": Decimal(1), "when": "added_to_principal"},
+    ],
 ]
 # Two in three amounts are whole shillings, as people pay them.
 SETTLED = [

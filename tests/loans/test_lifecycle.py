@@ -4,6 +4,7 @@ from itertools import product as pairs
 
 import pytest
 
+from lms import routing
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
@@ -93,6 +94,35 @@ def test_a_spread_fee_is_billed_in_whole_shillings_with_each_instalment(db):
     booked = balances()
     assert booked[chart.FEES_RECEIVABLE] == -booked[chart.FEE_INCOME] == D(1000)
     assert loan.position.outstanding == D("114470.00")
+    prove()
+
+
+def test_a_fee_added_to_the_principal_is_lent_on_top_and_paid_back_with_it(db):
+    fee = {"name": "Processing", "kind": "percent", "value": D(3), "when": "added_to_principal"}
+    loan = factories.active(D(10_000), product=factories.product(fees=[fee]))
+
+    # 300 and 60 of excise: 10,360 is owed for the 10,000 that were paid out.
+    assert Payout.objects.get().amount == D(10_000)
+    assert sum(row.principal for row in loan.repayments.all()) == loan.lent == D(10_360)
+    booked = balances()
+    assert booked[chart.LOAN_PRINCIPAL] == D(10_360)
+    assert (booked[chart.FEE_INCOME], booked[chart.EXCISE_PAYABLE]) == (D(-300), D(-60))
+    assert (loan.position.principal, loan.position.unscheduled) == (D(10_360), 0)
+    prove()
+
+    routing.take(
+        account=loan.number,
+        method="cash",
+        reference=None,
+        amount=loan.position.outstanding,
+        value_date=date(2027, 1, 15),
+        by=factories.mutua(),
+        on=date(2027, 1, 15),
+    )
+
+    loan.refresh_from_db()
+    assert loan.status == Status.CLOSED
+    assert balances()[chart.LOAN_PRINCIPAL] == 0
     prove()
 
 

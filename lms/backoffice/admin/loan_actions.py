@@ -109,6 +109,7 @@ class DisburseDialog(LoanDialog):
         try:
             calculator = self.loan.calculator(disbursed_on=dates.today())
             fees, net = calculator.fees_deducted(), calculator.net_disbursed()
+            added = calculator.fees_added().total
         except Refused as refusal:
             return refusal.message
         deducted = (
@@ -116,6 +117,8 @@ class DisburseDialog(LoanDialog):
             if fees.total
             else "no fees are kept back"
         )
+        if added:
+            deducted += f", {kes(added)} of fees is added to what is owed"
         return f"{super().subject}: {deducted}, the customer receives {kes(net)}."
 
     def clean_on(self) -> date:

@@ -31,6 +31,7 @@ class Preview(NamedTuple):
     rows: Sequence[Row]
     net: Decimal
     deducted: Decimal
+    added: Decimal
     principal: Decimal
     interest: Decimal
     fees: Decimal
@@ -57,6 +58,7 @@ def preview_of(loan: Loan, *, on: date, fees: Sequence[Fee] | None = None) -> Pr
         rows=rows,
         net=calculator.net_disbursed(),
         deducted=calculator.fees_deducted().total,
+        added=calculator.fees_added().total,
         principal=sum((row.principal for row in rows), ZERO),
         interest=sum((row.interest for row in rows), ZERO),
         fees=sum((row.fees for row in rows), ZERO),

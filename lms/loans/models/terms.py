@@ -323,6 +323,7 @@ class FeeTerms(models.Model):
     class When(models.TextChoices):
         DEDUCTED = "deducted", "deducted from the disbursement"
         FIRST_INSTALMENT = "first_instalment", "with the first instalment"
+        ADDED_TO_PRINCIPAL = "added_to_principal", "added to the principal"
         SPREAD = "spread", "spread over the instalments"
 
     name = models.CharField(max_length=60)
@@ -330,7 +331,7 @@ class FeeTerms(models.Model):
     value = models.DecimalField(
         max_digits=12, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
     )
-    when = models.CharField("taken", max_length=16, choices=When, default=When.DEDUCTED)
+    when = models.CharField("taken", max_length=18, choices=When, default=When.DEDUCTED)
     excise_rate = models.DecimalField(
         "excise duty (%)",
         max_digits=5,

@@ -226,7 +226,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
         )
         loan.disbursed_on = on
         loan.undisbursed = loan.principal - calculator.terms.principal
-        loan.capitalised = calculator.capitalised_interest()
+        loan.capitalised = calculator.capitalised_interest() + calculator.fees_added().total
         loan.move_to(
             Status.ACTIVE,
             by=by,
@@ -372,13 +372,14 @@ def create_schedule(
 def _schedule_lines(calculator: RepaymentCalculator) -> list[Line]:
     """Return what a new schedule books beside the cash: interest to earn, fees, excise."""
     interest = sum((row.interest for row in calculator.schedule()), ZERO)
-    deducted, billed = calculator.fees_deducted(), calculator.fees_billed()
+    deducted, added = calculator.fees_deducted(), calculator.fees_added()
+    billed = calculator.fees_billed()
     return [
         Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, interest),
         # Interest that grace adds to the principal is not earned before it is paid.
         Line(chart.LOAN_PRINCIPAL, chart.CAPITALISED_INTEREST, calculator.capitalised_interest()),
-        Line(chart.LOAN_PRINCIPAL, chart.FEE_INCOME, deducted.fee),
-        Line(chart.LOAN_PRINCIPAL, chart.EXCISE_PAYABLE, deducted.excise),
+        Line(chart.LOAN_PRINCIPAL, chart.FEE_INCOME, deducted.fee + added.fee),
+        Line(chart.LOAN_PRINCIPAL, chart.EXCISE_PAYABLE, deducted.excise + added.excise),
         Line(chart.FEES_RECEIVABLE, chart.FEE_INCOME, billed.fee),
         Line(chart.FEES_RECEIVABLE, chart.EXCISE_PAYABLE, billed.excise),
     ]

@@ -179,9 +179,7 @@ def owed_on(loan: Loan, *, on: date, rebate: str, keep_fees: bool = True) -> set
         rebate=rebate,
         keep_fees=keep_fees,
         unit=Decimal(loan.interest_multiple),
-        capitalised=settlement.capitalised_by(
-            loan.schedule_terms(disbursed_on=loan.disbursed_on, fees=[])
-        ),
+        capitalised=settlement.capitalised_by(loan.schedule_terms(disbursed_on=loan.disbursed_on)),
     )
     return replace(quote, interest=quote.interest + carried)
 
