@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("loans", "0012_date_past_decisions"),
+        ("loans", "0014_keep_guarantees_and_values"),
     ]
 
     operations = [
