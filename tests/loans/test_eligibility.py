@@ -201,6 +201,14 @@ def test_a_loan_that_is_approved_counts_before_it_is_paid_out(wanjiku):
     assert found.sentence == "Active loans: this one would be number 2, 1 above 1."
 
 
+def test_a_loan_that_this_one_pays_off_counts_no_more(wanjiku):
+    rule(Kind.ACTIVE_LOANS, D(1))
+    old = factories.active(D(10_000))
+
+    assert verdict(factories.draft(refinances=old)).passed
+    assert not verdict(factories.draft()).passed
+
+
 def test_after_a_rejection_the_customer_waits(wanjiku, kamau):
     rule(Kind.COOL_OFF, D(7))
     before = factories.draft()

@@ -114,6 +114,11 @@ class _Case:
     def others(self):
         return Loan.objects.filter(customer=self.customer).exclude(pk=self.loan.pk)
 
+    @cached_property
+    def staying(self):
+        """Other loans of the customer that this one does not pay off."""
+        return self.others.exclude(pk=self.loan.refinances_id)
+
     def min_age(self):
         return self._age(self.on, "")
 
@@ -146,15 +151,16 @@ class _Case:
         return Decimal(days), words
 
     def active_loans(self):
-        others = self.others.filter(status__in=(Status.APPROVED, Status.ACTIVE)).count()
+        others = self.staying.filter(status__in=(Status.APPROVED, Status.ACTIVE)).count()
         return Decimal(others + 1), f"this one would be number {others + 1}"
 
     def exposure(self):
         """This loan, what is owed or approved on others, and what others are guaranteed."""
-        owed = Position.objects.filter(
-            loan__in=self.others.filter(status__in=(Status.ACTIVE, Status.WRITTEN_OFF)).values("pk")
-        ).aggregate(sum=total(OUTSTANDING))["sum"]
-        coming = self.others.filter(status=Status.APPROVED).aggregate(sum=total("principal"))["sum"]
+        owing = self.staying.filter(status__in=(Status.ACTIVE, Status.WRITTEN_OFF))
+        positions = Position.objects.filter(loan__in=owing.values("pk"))
+        owed = positions.aggregate(sum=total(OUTSTANDING))["sum"]
+        approved = self.staying.filter(status=Status.APPROVED)
+        coming = approved.aggregate(sum=total("principal"))["sum"]
         guaranteed = Guarantor.objects.exposure(self.customer)
         exposed = self.loan.principal + owed + coming + guaranteed
         words = (
