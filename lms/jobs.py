@@ -77,9 +77,11 @@ def remind_overdue(*, on: str, days=DEFAULT_DAYS_LATE, then_every: int = 7) -> i
 
 
 def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
-    """Queue one message a channel and instalment of active loans."""
+    """Queue one message a channel and instalment of active loans; none to the dead."""
     rows = (
-        rows.filter(loan__status=Loan.Status.ACTIVE).select_related("loan__customer").order_by("pk")
+        rows.filter(loan__status=Loan.Status.ACTIVE, loan__customer__died_on=None)
+        .select_related("loan__customer")
+        .order_by("pk")
     )
     return notifications.enqueue_many(
         (

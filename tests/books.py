@@ -9,7 +9,7 @@ from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Loan, Position, Repayment
 from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
-from lms.payments.models import Payment
+from lms.payments.models import Payment, Payout, Refund
 
 
 def balances(**where) -> dict[str, Decimal]:
@@ -66,8 +66,20 @@ def _receipts_are_placed_or_waiting(booked: dict[str, Decimal]) -> None:
     standing = Payment.objects.standing()
     for payment in standing.filter(status=Payment.Status.ALLOCATED):
         assert payment.unallocated == 0
+    _refunds_are_what_was_paid_back()
     assert -booked[chart.UNALLOCATED] == sum((p.unallocated for p in standing), ZERO)
     assert -booked[chart.CUSTOMER_CREDIT] == sum((p.credited for p in standing), ZERO)
+
+
+def _refunds_are_what_was_paid_back() -> None:
+    given: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    for refund in Refund.objects.select_related("payout"):
+        if refund.payout.reversed_on is None:
+            given[refund.payment_id] += refund.amount
+    for payment in Payment.objects.all():
+        assert payment.refunded == given[payment.pk]
+    for payout in Payout.objects.filter(kind=Payout.Kind.REFUND):
+        assert payout.amount == sum((refund.amount for refund in payout.refunds.all()), ZERO)
 
 
 def _positions_are_their_rows() -> None:

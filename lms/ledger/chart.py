@@ -9,6 +9,7 @@ INTEREST_RECEIVABLE = "1120"
 FEES_RECEIVABLE = "1130"
 PENALTIES_RECEIVABLE = "1140"
 REFINANCE_CLEARING = "1150"
+BETWEEN_BRANCHES = "1160"
 ALLOWANCE = "1190"
 UNALLOCATED = "2010"
 CUSTOMER_CREDIT = "2020"
@@ -35,6 +36,7 @@ ACCOUNTS = (
     (FEES_RECEIVABLE, "Fees receivable", "asset"),
     (PENALTIES_RECEIVABLE, "Penalties receivable", "asset"),
     (REFINANCE_CLEARING, "Loans paid off by new loans", "asset"),
+    (BETWEEN_BRANCHES, "Loans moved between branches", "asset"),
     (ALLOWANCE, "Allowance for loan losses", "asset"),
     (UNALLOCATED, "Unallocated receipts", "liability"),
     (CUSTOMER_CREDIT, "Customer credit", "liability"),

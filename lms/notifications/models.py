@@ -140,8 +140,9 @@ class MessageQuerySet(models.QuerySet):
         return self.filter(status=Message.Status.SENDING, claimed_at__lt=before)
 
     def unwanted(self) -> Self:
-        """Return what is queued for customers who have opted out since."""
-        return self.queued().filter(customer__takes_messages=False)
+        """Return what is queued for those who opted out since, and reminders to the dead."""
+        died = models.Q(customer__died_on__isnull=False, occasion__in=REMINDERS)
+        return self.queued().filter(models.Q(customer__takes_messages=False) | died)
 
 
 class Message(models.Model):

@@ -60,7 +60,7 @@ class PaymentQuerySet(models.QuerySet):
 
 
 class Payment(models.Model):
-    """One receipt of money. `allocated + credited + unallocated = amount`, always."""
+    """One receipt of money. `allocated + credited + refunded + unallocated = amount`, always."""
 
     class Status(models.TextChoices):
         UNALLOCATED = "unallocated", "Unallocated"
@@ -90,6 +90,7 @@ class Payment(models.Model):
     amount = MoneyField("amount (KES)")
     allocated = MoneyField("allocated (KES)", default=ZERO, editable=False)
     credited = MoneyField("held as credit (KES)", default=ZERO, editable=False)
+    refunded = MoneyField("paid back (KES)", default=ZERO, db_default=ZERO, editable=False)
     value_date = models.DateField(help_text="The day the money counts from.")
     account = models.CharField(
         "account as typed", max_length=40, blank=True, help_text="Loan number, like LN000123."
@@ -136,11 +137,13 @@ class Payment(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_amount_positive"),
             models.CheckConstraint(
-                condition=Q(allocated__gte=0) & Q(credited__gte=0),
+                condition=Q(allocated__gte=0) & Q(credited__gte=0) & Q(refunded__gte=0),
                 name="payment_parts_not_negative",
             ),
             models.CheckConstraint(
-                condition=LessThanOrEqual(money.exact(F("allocated") + F("credited")), F("amount")),
+                condition=LessThanOrEqual(
+                    money.exact(F("allocated") + F("credited") + F("refunded")), F("amount")
+                ),
                 name="payment_parts_within_amount",
             ),
         ]
@@ -161,7 +164,7 @@ class Payment(models.Model):
     def unallocated(self) -> Decimal:
         if self.status == self.Status.REVERSED:
             return ZERO
-        return self.amount - self.allocated - self.credited
+        return self.amount - self.allocated - self.credited - self.refunded
 
 
 class Payout(models.Model):
@@ -199,3 +202,20 @@ class Payout(models.Model):
 
     def __str__(self) -> str:
         return f"PO{self.pk:06d} · {money.kes(self.amount)}"
+
+
+class Refund(models.Model):
+    """How much of a payment's credit one payout gave back. Stands until the payout is reversed."""
+
+    payout = models.ForeignKey(Payout, models.PROTECT, related_name="refunds")
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
+    amount = MoneyField("amount (KES)")
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive")
+        ]
+
+    def __str__(self) -> str:
+        return f"{money.kes(self.amount)} of {self.payment.number}"

@@ -2,6 +2,7 @@
 
 from lms.loans.models.changes import DeathClaim, LoanChange, Recovery, Tranche
 from lms.loans.models.collections import Allocation, Position
+from lms.loans.models.documents import IssuedDocument
 from lms.loans.models.eligibility import EligibilityRule
 from lms.loans.models.loans import Loan, LoanFee
 from lms.loans.models.portfolio import (
@@ -29,6 +30,7 @@ __all__ = [
     "EligibilityRule",
     "Guarantor",
     "GuarantorNotice",
+    "IssuedDocument",
     "Loan",
     "LoanChange",
     "LoanFee",

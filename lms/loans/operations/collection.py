@@ -18,7 +18,7 @@ from lms.loans.operations.replay import Money
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import ZERO
 from lms.payments.models import Payment
-from lms.payments.operations import undo_receipt
+from lms.payments.operations import must_not_be_refunded, undo_receipt
 
 __all__ = [
     "RECEIVABLES",
@@ -263,6 +263,7 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
     if payment.status != Payment.Status.ALLOCATED:
         raise Refused(f"{payment.number} is {payment.get_status_display().lower()}.")
+    must_not_be_refunded(payment)
     if not _loans_paid_by(payment) <= {loan.pk for loan in loans}:
         raise Refused(f"{payment.number} was just placed on another loan too: try again.")
     for recovery in payment.recoveries.filter(amount__gt=0, reversed_by=None):

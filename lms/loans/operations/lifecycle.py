@@ -4,12 +4,14 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Max
 from simple_history.utils import bulk_create_with_history
 
 from lms import dates
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, ProductVersion, Repayment
@@ -41,6 +43,8 @@ def apply(
     than those in force, for a loan that was made elsewhere.
     Raises Refused naming the field that lies outside the product's limits.
     """
+    if customer.died_on:
+        raise Refused(f"{customer.name} died on {dates.show(customer.died_on)}.", field="customer")
     version = version or offered(product, on=on)
     if Loan.key_of(details.get("legacy_number")):
         raise Refused(
@@ -275,7 +279,7 @@ def _pay_out(
     on: date,
 ) -> None:
     """Book a disbursement, with a payout where anything is left for the customer."""
-    narration, key = f"Disbursement of {loan.number}", f"disburse:{loan.pk}"
+    narration, key = f"Disbursement of {loan.number}", _disbursement_key(loan)
     if amount:
         pay_out(
             method=method,
@@ -301,6 +305,15 @@ def _pay_out(
         by=by,
         subject=loan.number,
     )
+
+
+def _disbursement_key(loan: Loan) -> str:
+    """Return the ledger key of a disbursement: a loan is paid out again once that was undone."""
+    undone = JournalEntry.objects.filter(
+        kind="disbursement", transfers__subject=loan.number, reversed_by__isnull=False
+    )
+    times = undone.distinct().count()
+    return f"disburse:{loan.pk}:{times + 1}" if times else f"disburse:{loan.pk}"
 
 
 def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: date) -> Loan:
@@ -349,13 +362,16 @@ def create_schedule(
 ) -> list[Repayment]:
     """Write the instalments that the calculator makes, inside the caller's transaction.
 
-    What lateness cost until `charged_to` another system has charged.
+    Their numbers go on after those of a schedule that was cancelled. What lateness cost until
+    `charged_to` another system has charged.
     """
+    last = loan.repayments.aggregate(number=Max("number"), version=Max("version"))
     return rows.create_repayments(
         [
             Repayment(
                 loan=loan,
-                number=row.number,
+                number=(last["number"] or 0) + row.number,
+                version=(last["version"] or 0) + 1,
                 due_date=row.due_date,
                 principal=row.principal,
                 interest=row.interest,

@@ -57,7 +57,7 @@ def write_off(
             by=by,
             subject=loan.number,
         )
-        is_all = not loan.repayments.unpaid().exists() and not loan.undisbursed
+        is_all = not loan.repayments.unpaid().exists()
         if is_all:
             loan.move_to(Loan.Status.WRITTEN_OFF, by=by, reason=reason)
         rows.refresh(loan, by=by, on=on)

@@ -1,0 +1,80 @@
+"""Taking a disbursement back: the money never reached the customer, or went to the wrong one."""
+
+from datetime import date
+
+from django.db import transaction
+
+from lms.errors import Refused
+from lms.ledger.models import JournalEntry
+from lms.ledger.operations import reverse
+from lms.loans.models import Allocation, Loan, Penalty, Position, Repayment, Waiver
+from lms.loans.operations import changes, rows, security
+from lms.loans.operations.rows import needs_reason
+from lms.money import ZERO, kes
+from lms.payments.models import Payout
+from lms.payments.operations import undo_payout
+
+
+def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
+    """Take the disbursement of a loan back: it is approved again, its instalments are cancelled.
+
+    Everything it booked is reversed; guarantors and collateral are free. Raises Refused once a receipt, waiver, penalty or change
+    stands on it, for a loan that was taken over, and for the person who paid it out.
+    """
+    reason = needs_reason(reason)
+    with transaction.atomic():
+        loan = rows.lock(loan.pk)
+        if loan.status != Loan.Status.ACTIVE:
+            raise Refused(
+                f"{loan.number} is {loan.get_status_display().lower()}: "
+                "only the disbursement of an active loan is undone."
+            )
+        payout = _payout_of(loan, by=by)
+        _must_be_untouched(loan)
+        undo_payout(payout, reason=reason, by=by, on=on)
+        standing = JournalEntry.objects.filter(
+            transfers__subject=loan.number, reverses=None, reversed_by=None
+        )
+        for entry in standing.distinct().order_by("-pk"):
+            reverse(entry, reason=reason, on=on, by=by)
+        instalments = list(loan.repayments.exclude(status__in=Repayment.GONE))
+        for row in instalments:
+            row.status = Repayment.Status.CANCELLED
+        rows.save_repayments(instalments, by=by, reason=f"Disbursement undone: {reason}")
+        Position.objects.filter(pk=loan.pk).delete()
+        loan.disbursed_on, loan.capitalised = None, ZERO
+        loan.move_to(
+            Loan.Status.APPROVED,
+            by=by,
+            reason=f"Disbursement undone: {reason}",
+            fields=("disbursed_on", "capitalised"),
+        )
+        security.free(loan, reason=f"Disbursement undone: {reason}", by=by, on=on)
+    return loan
+
+
+def _payout_of(loan: Loan, *, by) -> Payout:
+    paid = Payout.objects.filter(
+        subject=loan.number, kind=Payout.Kind.DISBURSEMENT, reversed_on=None
+    )
+    payout = paid.order_by("-pk").first()
+    if payout is None:
+        raise Refused(f"{loan.number} was not paid out here, so there is nothing to take back.")
+    if payout.paid_by_id == by.pk:
+        raise Refused(f"You paid {loan.number} out yourself: someone else must undo it.")
+    return payout
+
+
+def _must_be_untouched(loan: Loan) -> None:
+    if loan.refinances_id:
+        raise Refused(f"{loan.number} paid another loan off: it can no longer be undone.")
+    if change := changes.last_of(loan):
+        raise Refused(f"“{change.summary}” stands on {loan.number}: undo that first.")
+    here = {"repayment__loan": loan}
+    paid = Allocation.objects.filter(**here, amount__gt=0, reversed_by=None)
+    if part := paid.select_related("payment").first():
+        raise Refused(f"{part.payment} stands on {loan.number}: take that back first.")
+    if waiver := Waiver.objects.standing().filter(**here).first():
+        raise Refused(f"{waiver} was waived on {loan.number}: take that back first.")
+    if penalty := Penalty.objects.standing().filter(**here).first():
+        raise Refused(f"A penalty of {kes(penalty.amount)} was charged on {loan.number}.")
