@@ -18,8 +18,9 @@ from lms.payments.operations import undo_payout
 def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
     """Take the disbursement of a loan back: it is approved again, its instalments are cancelled.
 
-    Everything it booked is reversed; guarantors and collateral are free. Raises Refused once a receipt, waiver, penalty or change
-    stands on it, for a loan that was taken over, and for the person who paid it out.
+    Everything it booked is reversed; guarantors and collateral are free. Raises Refused once a
+    receipt, waiver, penalty or change stands on it, for a loan that was taken over, and for the
+    person who paid it out.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
