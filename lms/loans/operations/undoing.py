@@ -43,12 +43,12 @@ def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
             row.status = Repayment.Status.CANCELLED
         rows.save_repayments(instalments, by=by, reason=f"Disbursement undone: {reason}")
         Position.objects.filter(pk=loan.pk).delete()
-        loan.disbursed_on, loan.capitalised = None, ZERO
+        loan.disbursed_on, loan.undisbursed, loan.capitalised = None, ZERO, ZERO
         loan.move_to(
             Loan.Status.APPROVED,
             by=by,
             reason=f"Disbursement undone: {reason}",
-            fields=("disbursed_on", "capitalised"),
+            fields=("disbursed_on", "undisbursed", "capitalised"),
         )
         security.free(loan, reason=f"Disbursement undone: {reason}", by=by, on=on)
     return loan
