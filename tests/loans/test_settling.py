@@ -154,13 +154,30 @@ def test_a_loan_that_does_not_run_has_no_payoff(kamau):
 
 def test_a_small_remainder_is_given_up_and_closes_the_loan(kamau):
     loan = flat(closing_tolerance=D(10))
-    pay(loan, 58_993, on=date(2026, 7, 15))
 
-    waived = relief.forgive_remainder(loan, by=kamau, on=date(2026, 7, 16))
+    payment = pay(loan, 58_993, on=date(2026, 7, 15))
 
     loan.refresh_from_db()
-    assert [(w.kind, w.amount) for w in waived] == [("tolerance", D(7))]
-    assert (loan.status, loan.closed_on) == ("closed", date(2026, 7, 16))
+    waived = Waiver.objects.values_list("kind", "amount", "waived_by__username")
+    assert list(waived) == [("tolerance", D(7), "mutua")]
+    assert (loan.status, loan.closed_on) == ("closed", date(2026, 7, 15))
+    prove()
+
+    collection.take_back(payment, reason="Bounced", by=kamau, on=date(2026, 7, 16))
+    loan.refresh_from_db()
+    assert (loan.status, loan.position.outstanding) == ("active", D(59_000))
+    prove()
+
+
+def test_a_remainder_from_before_is_given_up_by_hand(kamau):
+    loan = flat()
+    pay(loan, 58_993, on=date(2026, 7, 15))
+    Loan.objects.filter(pk=loan.pk).update(closing_tolerance=D(10))
+
+    relief.forgive_remainder(loan, by=kamau, on=date(2026, 7, 16))
+
+    loan.refresh_from_db()
+    assert loan.status == "closed"
     prove()
 
 

@@ -70,7 +70,6 @@ def test_a_reversal_in_the_old_branch_is_gathered_into_the_new_one(loan, kamau, 
     transfers.transfer([loan], branch=kisumu, officer=otieno, reason="Moved", by=kamau, on=DAY)
 
     collection.take_back(payment, reason="Bounced", by=kamau, on=DAY)
-    transfers.gather(Loan.objects.get(pk=loan.pk), by=kamau, on=DAY)
 
     assert standing(kisumu)[chart.LOAN_PRINCIPAL] == D(100_000)
     assert chart.LOAN_PRINCIPAL not in standing(factories.branch())

@@ -8,7 +8,7 @@ from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.ledger.operations import Line, post
 from lms.loans.models import Waiver
-from lms.loans.operations import instalments, writing_off
+from lms.loans.operations import collection, instalments, writing_off
 from tests import factories
 from tests.books import balances, prove
 from tests.loans.test_settling import pay
@@ -43,7 +43,7 @@ def test_a_whole_loan_uses_the_allowance_up_and_is_a_loss_beyond_it(loan, kamau)
     assert booked[chart.LOANS_WRITTEN_OFF] == D(32_544) + 200
     assert booked[chart.UNEARNED_INTEREST] == 0
     assert booked[chart.INTEREST_INCOME] == -2_000
-    assert writing_off.still_owed(loan) == D("104214.00")
+    assert collection.still_owed(loan) == D("104214.00")
     prove()
 
 
@@ -55,7 +55,7 @@ def test_some_instalments_are_written_off_and_the_loan_runs_on(loan, kamau):
     loan.refresh_from_db()
     assert loan.status == "active"
     assert loan.position.outstanding == D(113_470) - 2 * 9_456
-    assert writing_off.still_owed(loan) == 2 * 9_456
+    assert collection.still_owed(loan) == 2 * 9_456
     assert loan.position.overdue_since == date(2026, 4, 15)
     prove()
 
@@ -84,7 +84,7 @@ def test_an_undone_write_off_leaves_everything_as_it_was(loan, kamau):
     loan.refresh_from_db()
     assert (loan.status, loan.position.outstanding) == ("active", D(113_470) - 9_456)
     assert {k: v for k, v in balances().items() if v} == {k: v for k, v in before.items() if v}
-    assert writing_off.still_owed(loan) == 0
+    assert collection.still_owed(loan) == 0
     prove()
 
 

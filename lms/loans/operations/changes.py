@@ -22,7 +22,7 @@ from lms.loans.models import (
     Waiver,
 )
 from lms.loans.models.terms import Terms
-from lms.loans.operations import rows
+from lms.loans.operations import rows, transfers
 from lms.loans.operations.rows import MONEY_FIELDS, needs_reason
 from lms.money import ZERO
 from lms.payments.models import Payment, Payout
@@ -183,6 +183,7 @@ def undo(
             _plan_tranche_again(change, reason=reason, by=by)
         if change.entry_id and (not change.payout_id or change.entry != change.payout.entry):
             reverse(change.entry, reason=reason, on=on, by=by)
+            transfers.gather(loan, by=by, on=on)
         _take_waivers_back(change, reason=reason, by=by, on=on)
         _restore_rows(change, loan, reason=reason, by=by)
         _restore_loan(change, loan, reason=reason, by=by)

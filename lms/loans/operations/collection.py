@@ -13,7 +13,7 @@ from lms.ledger.operations import Line, post, reverse
 from lms.loans.allocation import Due, spread
 from lms.loans.models import Allocation, Loan, Recovery, Repayment, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import booking, lateness, replay, rows
+from lms.loans.operations import booking, lateness, relief, replay, rows
 from lms.loans.operations.replay import Money
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import ZERO
@@ -128,6 +128,7 @@ def _place(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[All
     booking.save_payment(payment, by=by, reason=reason)
     _move_position(loan, open_rows, are_all=are_all, on=day)
     rows.end_or_reopen(loan, by=by, on=day)
+    relief.forgive_small(loan, by=by, on=day)
     return made
 
 

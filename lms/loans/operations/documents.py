@@ -8,7 +8,7 @@ from django.db.models import F
 
 from lms.errors import Refused
 from lms.loans.models import IssuedDocument, Loan
-from lms.loans.operations import rows, settling, writing_off
+from lms.loans.operations import collection, lateness, rows, settling
 from lms.money import kes
 
 Write = Callable[[IssuedDocument, dict], str]
@@ -18,6 +18,7 @@ def issue_payoff_quote(loan: Loan, *, write: Write, by, on: date) -> IssuedDocum
     """Keep a payoff quote for a day as `write` puts it. Raises Refused as `settling.payoff`."""
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        lateness.bring_up_to(loan, on=on)
         facts = {"quote": settling.payoff(loan, on=on)}
         return _issue(loan, IssuedDocument.Kind.PAYOFF, facts, write=write, by=by, on=on)
 
@@ -28,7 +29,7 @@ def issue_clearance(loan: Loan, *, write: Write, by, on: date) -> IssuedDocument
         loan = rows.lock(loan.pk)
         if loan.disbursed_on is None:
             raise Refused(f"{loan.number} was never paid out.")
-        owed = loan.position.outstanding + writing_off.still_owed(loan)
+        owed = loan.position.outstanding + collection.still_owed(loan)
         if owed or loan.status == Loan.Status.ACTIVE:
             raise Refused(f"{kes(owed)} is still owed on {loan.number}: it is not cleared.")
         return _issue(loan, IssuedDocument.Kind.CLEARANCE, {}, write=write, by=by, on=on)

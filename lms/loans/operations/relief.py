@@ -177,6 +177,12 @@ def forgive_remainder(loan: Loan, *, by, on: date) -> list[Waiver]:
     return waivers
 
 
+def forgive_small(loan: Loan, *, by, on: date) -> None:
+    """Give up what a locked loan still owes where it is no more than its terms let go."""
+    if is_remainder(loan):
+        forgive_remainder(loan, by=by, on=on)
+
+
 def waive_many(
     repayments: Iterable[Repayment],
     *,

@@ -20,7 +20,7 @@ from lms.ledger.models import JournalEntry
 from lms.loans.allocation import Due, spread
 from lms.loans.models import Allocation, Loan, Penalty, Repayment, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import booking, lateness, rows
+from lms.loans.operations import booking, lateness, relief, rows, transfers
 from lms.loans.operations.lateness import EVE, Charge, Charged, Lateness
 from lms.money import ZERO
 from lms.payments.models import Payment
@@ -340,6 +340,8 @@ class _Replay:
                 self._book(money, by=by, on=money.payment.value_date)
         self._save_payments(reason=reason, by=by)
         rows.refresh(self.loan, by=by, on=self.last_day or self.on)
+        transfers.gather(self.loan, by=by, on=self.on)
+        relief.forgive_small(self.loan, by=by, on=self.last_day or self.on)
 
     def _book(self, money: Money, *, by, on: date) -> None:
         booking.book(

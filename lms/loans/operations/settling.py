@@ -125,7 +125,7 @@ def give_back(
     waivers = relief.give_up(parts, kind=kind, reason=reason, by=by, on=on) if parts else []
     given = _unearned(loan, quoted)
     if given:
-        _lower_principal(loan, given, by=by, reason=reason)
+        _lower_principal(loan, given, by=by, reason=reason, on=on)
     entry = _book(waivers, loan, given, by=by, on=on) if waivers or given else None
     if loan.surplus != Surplus.ADVANCE:
         loan.surplus = Surplus.ADVANCE
@@ -150,7 +150,7 @@ def _unearned(loan: Loan, quoted: Quote) -> Decimal:
     return loan.position.principal - quoted.principal
 
 
-def _lower_principal(loan: Loan, amount: Decimal, *, by, reason: str) -> None:
+def _lower_principal(loan: Loan, amount: Decimal, *, by, reason: str, on: date) -> None:
     """Take interest that was made principal off the last instalments of a locked loan again."""
     loan.capitalised -= amount
     changes.save_loan(loan, ["capitalised"], by=by, reason=reason)
@@ -161,7 +161,7 @@ def _lower_principal(loan: Loan, amount: Decimal, *, by, reason: str) -> None:
         touched.append(row)
         if not amount:
             break
-    rows.save_repayments(touched, by=by, reason=reason)
+    rows.save_repayments(touched, by=by, reason=reason, changed_on=on)
 
 
 def _book(waivers: list[Waiver], loan: Loan, principal: Decimal, *, by, on: date) -> JournalEntry:

@@ -41,7 +41,9 @@ def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
         instalments = list(loan.repayments.exclude(status__in=Repayment.GONE))
         for row in instalments:
             row.status = Repayment.Status.CANCELLED
-        rows.save_repayments(instalments, by=by, reason=f"Disbursement undone: {reason}")
+        rows.save_repayments(
+            instalments, by=by, reason=f"Disbursement undone: {reason}", changed_on=None
+        )
         Position.objects.filter(pk=loan.pk).delete()
         loan.disbursed_on, loan.undisbursed, loan.capitalised = None, ZERO, ZERO
         loan.move_to(

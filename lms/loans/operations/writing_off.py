@@ -163,13 +163,6 @@ def balance(account: str, **where) -> Decimal:
     return money.money(debits - credits)
 
 
-def still_owed(loan: Loan) -> Decimal:
-    """Return what the customer still owes of what was written off: less what was recovered."""
-    lost = Waiver.objects.standing().filter(repayment__loan=loan, kind=Waiver.Kind.WRITE_OFF)
-    recovered = loan.recoveries.aggregate(sum=money.total("amount"))["sum"]
-    return money.money(lost.aggregate(sum=money.total("amount"))["sum"] - recovered)
-
-
 def undo_write_off(loan: Loan, *, reason: str, by, on: date) -> LoanChange:
     """Take the last write-off of a loan back: it is owed again, in the books too.
 
