@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("loans", "0014_keep_guarantees_and_values"),
+        ("loans", "0015_take_fees_at_more_times"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
