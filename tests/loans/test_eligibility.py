@@ -177,6 +177,21 @@ def test_arrears_on_another_loan_count_their_days(wanjiku):
     assert found.sentence == f"Arrears elsewhere: {late.number} is 7 days late, 2 above 5."
 
 
+def test_penalties_and_a_few_shillings_alone_are_no_arrears(wanjiku):
+    rule(Kind.ARREARS, D(0))
+    late = factories.active(D(10_000))
+    first = late.repayments.get(number=1)
+    type(first).objects.filter(pk=first.pk).update(
+        principal_paid=first.principal, interest_paid=first.interest - 10, penalties=D(500)
+    )
+    loan = factories.draft()
+    assert verdict(loan, on=date(2026, 2, 20)).passed
+
+    type(first).objects.filter(pk=first.pk).update(interest_paid=first.interest - 11)
+
+    assert verdict(loan, on=date(2026, 2, 20)).by == D(5)
+
+
 def test_exposure_adds_this_loan_what_is_owed_and_what_is_guaranteed(wanjiku):
     rule(Kind.EXPOSURE, D(150_000))
     owing = factories.active(D(20_000))

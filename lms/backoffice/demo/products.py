@@ -97,7 +97,7 @@ RULES = (
     ("min_age", "18", True),
     ("max_age", "75", True),
     ("kyc", None, True),
-    ("arrears", "30", True),
+    ("arrears", "30", False),
     ("active_loans", "3", True),
     ("exposure", "1500000", True),
     ("score", "100", False),

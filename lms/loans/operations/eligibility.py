@@ -12,7 +12,8 @@ from lms import dates
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.calculator import Row
-from lms.loans.models import EligibilityRule, Guarantor, Loan, Position
+from lms.loans.models import EligibilityRule, Guarantor, Loan, Position, Repayment
+from lms.loans.standing import TOLERANCE
 from lms.money import ZERO, kes, money, total
 
 Kind = EligibilityRule.Kind
@@ -140,13 +141,20 @@ class _Case:
         return ZERO, f"{self.customer.name} is not verified yet"
 
     def arrears(self):
+        """The days past due of other loans: penalties alone make none late."""
         lost = self.others.filter(status=Status.WRITTEN_OFF).first()
         if lost is not None:
             raise Unmeasured(f"{lost.number} of {self.customer.name} was written off.")
-        running = self.others.active().select_related("position")
-        days, number = max(
-            ((loan.days_late(on=self.on), loan.number) for loan in running), default=(0, "")
+        rows = Repayment.objects.unpaid().filter(
+            loan__in=self.others.active().values("pk"), due_date__lt=self.on
         )
+        late = [
+            (row.due_date, row.loan.number)
+            for row in rows.select_related("loan")
+            if row.owing_of("principal") + row.owing_of("interest") > TOLERANCE
+        ]
+        since, number = min(late, default=(self.on, ""))
+        days = (self.on - since).days
         words = f"{number} is {days} days late" if days else "no day late on another loan"
         return Decimal(days), words
 
