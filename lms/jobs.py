@@ -4,19 +4,18 @@ A schedule passes the instant it was planned for as `on`, so a late worker works
 Every job may run twice: keys in the database decide, not luck.
 """
 
-from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from lms import dates, routing
+from lms.closing import operations as closing
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
 from lms.loans.models import Loan, Repayment
-from lms.loans.operations import collection, instalments
 from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
@@ -131,24 +130,22 @@ def withdraw_settled() -> int:
 
 
 # --- Money ---------------------------------------------------------------------------------------
-def use_credit(*, on: str) -> int:
-    """Pay what has fallen due from the credit its customers hold; return how many loans were."""
-    day = dates.day_of(on)
-    due = Repayment.objects.unpaid().filter(due_date__lte=day).order_by()
-    holders = Payment.objects.with_credit().order_by().values("customer")
-    loans = Loan.objects.active().filter(pk__in=due.values("loan"), customer__in=holders)
-    paid = 0
-    for loan in loans.order_by("pk"):
-        # An older loan of the same customer may have used the credit up.
-        with suppress(Refused):
-            collection.apply_credit(loan, by=None, on=day)
-            paid += 1
-    return paid
+def close_day(*, on: str) -> str:
+    """Close the day before `on`, and every day before it that was missed; return the days.
+
+    Raises Refused, so that the job counts as failed, when a loan stopped.
+    """
+    day = dates.day_of(on) - timedelta(days=1)
+    closed = closing.catch_up(day)
+    if failures := closing.failures(day):
+        raise Refused(f"{dates.show(day)} is closed, but not for {failures} loans.")
+    return f"Closed: {', '.join(map(str, closed)) or 'no day was left'}"
 
 
-def charge_penalties(*, on: str) -> int:
-    """Charge late-payment penalties for the day; return how many instalments were charged."""
-    return instalments.charge_late_penalties(on=dates.day_of(on))
+def close_again(*, day: str) -> str:
+    """Look at every loan once more for the latest day that is closed, or close a day."""
+    closing.close_day(dates.day_of(day), again=True)
+    return f"Closed again: {day}"
 
 
 def settle_unallocated() -> int:

@@ -20,9 +20,7 @@ SCHEDULES = (
         "kwargs": "days=(1, 3, 7), then_every=7",
         "cron": EVERY_MORNING,
     },
-    # Credit first: who paid in advance is not late.
-    {"name": "Pay dues from credit", "func": "lms.jobs.use_credit", "cron": "5 0 * * *"},
-    {"name": "Charge late penalties", "func": "lms.jobs.charge_penalties", "cron": "15 0 * * *"},
+    {"name": "Close the day", "func": "lms.jobs.close_day", "cron": "30 0 * * *"},
     {"name": "Send waiting messages", "func": "lms.jobs.deliver_messages", "minutes": 1},
     {"name": "Ask Safaricom about open pushes", "func": "lms.jobs.query_pushes", "minutes": 1},
     {

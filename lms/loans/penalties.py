@@ -106,12 +106,11 @@ def owed(
     base = bases[rule.base]
     each = base if rule.base == "fixed" else base * rule.value / 100
     if rule.frequency == "once":
-        times = Decimal(1)
+        charge = each
     elif rule.frequency == "weekly":
-        times = Decimal(-(-days // DAYS["weekly"]))
-    else:
-        times = Decimal(days) / DAYS[rule.frequency]
-    charge = each * times
+        charge = each * -(-days // DAYS["weekly"])
+    else:  # multiplied before it is divided, so that half a cent stays one
+        charge = each * days / DAYS[rule.frequency]
     if rule.cap_kind == "percent_of_base":
         charge = min(charge, base * rule.cap_value / 100)
     elif (ceiling := most(rule, loan_principal=loan_principal)) is not None:

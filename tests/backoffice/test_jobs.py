@@ -107,7 +107,7 @@ def test_a_failed_job_tells_why(as_staff, zuri):
     Failure.objects.create(
         id="2" * 32,
         name="late",
-        func="lms.jobs.charge_penalties",
+        func="lms.jobs.close_day",
         started=at,
         stopped=at,
         success=False,
@@ -118,5 +118,5 @@ def test_a_failed_job_tells_why(as_staff, zuri):
     listed = client.get(reverse("admin:django_q_failure_changelist")).content.decode()
     shown = client.get(reverse("admin:django_q_failure_change", args=["2" * 32])).content.decode()
 
-    assert "charge penalties" in listed
+    assert "close day" in listed
     assert "ValueError: no such day" in shown

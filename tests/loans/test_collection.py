@@ -3,14 +3,14 @@ from decimal import Decimal
 
 import pytest
 
-from lms import jobs, routing
+from lms import routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.models import Allocation, Loan
 from lms.loans.operations import collection
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted, receive
-from tests import factories
+from tests import factories, nights
 from tests.books import balances, prove
 
 D = Decimal
@@ -260,11 +260,11 @@ def test_credit_pays_each_due_on_its_day_before_anyone_is_penalised(db):
     loan = factories.active(product=factories.product(surplus="credit", code="CREDIT"))
     pay(loan, "30000", on=date(2026, 2, 1))
 
-    assert jobs.use_credit(on="2026-02-14") == 0
-    assert jobs.use_credit(on="2026-02-15") == 1
-    assert jobs.use_credit(on="2026-02-15") == 0
+    assert nights.use_credit(on=date(2026, 2, 14)) == 0
+    assert nights.use_credit(on=date(2026, 2, 15)) == 1
+    assert nights.use_credit(on=date(2026, 2, 15)) == 0
     assert loan.repayments.get(number=1).is_paid
-    assert jobs.use_credit(on="2026-04-20") == 1
+    assert nights.use_credit(on=date(2026, 4, 20)) == 1
 
     assert -balances()[chart.CUSTOMER_CREDIT] == D("1632.00")
     prove()
@@ -285,8 +285,8 @@ def test_what_credit_pays_is_settled_on_the_day_it_is_used(db):
     loan = factories.active(D(10_000), product=product)
     pay(loan, "20000", on=date(2026, 1, 16))
 
-    jobs.use_credit(on="2026-02-15")
-    jobs.use_credit(on="2026-03-15")
+    nights.use_credit(on=date(2026, 2, 15))
+    nights.use_credit(on=date(2026, 3, 15))
 
     assert [row.paid_on for row in loan.repayments.order_by("number")] == [
         date(2026, 2, 15),
@@ -308,7 +308,7 @@ def test_money_from_an_earlier_day_settles_nothing_before_the_money_that_came_fi
 def test_a_closed_loan_takes_money_as_credit_and_opens_again_with_what_it_was_paid(loan, kamau):
     paid = pay(loan, "200000")
     used = factories.active(D(10_000), customer=loan.customer, on=FIRST_DUE)
-    jobs.use_credit(on="2026-03-15")
+    nights.use_credit(on=date(2026, 3, 15))
     assert used.repayments.get(number=1).is_paid
 
     collection.reverse_payment(paid, reason="Bounced", by=kamau, on=date(2026, 3, 16))

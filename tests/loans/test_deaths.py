@@ -7,9 +7,9 @@ from lms import jobs
 from lms.errors import Refused
 from lms.ledger.models import Transfer
 from lms.loans.models import DeathClaim, Penalty
-from lms.loans.operations import deaths, instalments, lifecycle, writing_off
+from lms.loans.operations import deaths, lifecycle, writing_off
 from lms.notifications.models import Message
-from tests import factories
+from tests import factories, nights
 from tests.books import prove
 
 D = Decimal
@@ -35,8 +35,8 @@ def claimed(loan, kamau, amount=105_000):
 
 
 def test_interest_and_penalties_stop_on_the_day_of_the_death(late, kamau):
-    instalments.charge_late_penalties(on=DIED)
-    instalments.charge_late_penalties(on=DAY)
+    nights.charge(on=DIED)
+    nights.charge(on=DAY)
 
     deaths.record_death(late.customer, died_on=DIED, note="Told by the son", by=kamau, on=DAY)
 
@@ -116,7 +116,7 @@ def test_a_claim_that_was_refused_may_be_made_again(loan, kamau):
 
 
 def test_a_death_recorded_by_mistake_is_taken_back(late, kamau):
-    instalments.charge_late_penalties(on=DAY)
+    nights.charge(on=DAY)
     deaths.record_death(late.customer, died_on=DIED, by=kamau, on=DAY)
 
     deaths.undo_death(late.customer, reason="It was her sister", by=kamau, on=DAY)

@@ -7,7 +7,7 @@ from lms import routing
 from lms.errors import Refused
 from lms.loans.models import Penalty, Repayment
 from lms.loans.operations import instalments, lifecycle
-from tests import factories
+from tests import factories, nights
 from tests.books import prove
 
 D = Decimal
@@ -120,10 +120,10 @@ def late_loan(**rule):
 def test_a_penalty_once_per_instalment_is_charged_after_grace_and_never_again(db):
     loan = late_loan(penalty_base="instalment", penalty_value=D(5), penalty_grace_days=3)
 
-    assert instalments.charge_late_penalties(on=date(2026, 2, 18)) == 0
-    assert instalments.charge_late_penalties(on=date(2026, 2, 19)) == 1
-    assert instalments.charge_late_penalties(on=date(2026, 2, 19)) == 0
-    assert instalments.charge_late_penalties(on=date(2026, 3, 10)) == 0
+    assert nights.charge(on=date(2026, 2, 18)) == 0
+    assert nights.charge(on=date(2026, 2, 19)) == 1
+    assert nights.charge(on=date(2026, 2, 19)) == 0
+    assert nights.charge(on=date(2026, 3, 10)) == 0
 
     assert loan.repayments.get(number=1).penalties == D(473)
     prove()
@@ -133,11 +133,11 @@ def test_daily_penalties_catch_up_missed_days_and_end_in_the_same_state(db):
     rule = {"penalty_base": "fixed", "penalty_value": D(20), "penalty_frequency": "daily"}
     loan = late_loan(**rule)
     for day in (16, 17, 18, 19, 20):
-        instalments.charge_late_penalties(on=date(2026, 2, day))
+        nights.charge(on=date(2026, 2, day))
     every_night = loan.repayments.get(number=1).penalties
 
     other = factories.active(customer=factories.otieno(), product=factories.product(code="LATE"))
-    instalments.charge_late_penalties(on=date(2026, 2, 20))
+    nights.charge(on=date(2026, 2, 20))
 
     assert every_night == other.repayments.get(number=1).penalties == D(100)
     prove()
@@ -148,11 +148,11 @@ def test_missed_nights_add_up_to_the_same_shillings_as_every_night(db):
     rule = {"penalty_base": "instalment", "penalty_value": D("0.01"), "penalty_frequency": "daily"}
     loan = late_loan(**rule)
     for day in range(16, 26):
-        instalments.charge_late_penalties(on=date(2026, 2, day))
+        nights.charge(on=date(2026, 2, day))
     every_night = loan.repayments.get(number=1).penalties
 
     other = factories.active(customer=factories.otieno(), product=factories.product(code="LATE"))
-    instalments.charge_late_penalties(on=date(2026, 2, 25))
+    nights.charge(on=date(2026, 2, 25))
 
     assert every_night == other.repayments.get(number=1).penalties == D(9)
     prove()
@@ -168,7 +168,7 @@ def test_missed_nights_add_up_to_the_same_shillings_as_every_night(db):
 def test_a_cap_holds_for_all_charges_together_when_a_part_payment_changed_the_base(db, cap, most):
     rule = {"penalty_base": "instalment", "penalty_value": D("0.5"), "penalty_frequency": "daily"}
     loan = late_loan(**rule, **cap)
-    instalments.charge_late_penalties(on=date(2026, 2, 25))
+    nights.charge(on=date(2026, 2, 25))
     assert loan.repayments.get(number=1).penalties == D(473)
 
     routing.take(
@@ -176,7 +176,7 @@ def test_a_cap_holds_for_all_charges_together_when_a_part_payment_changed_the_ba
         account=loan.number, by=factories.mutua(), on=date(2026, 2, 25),
     )  # fmt: skip
     for month in (3, 4, 5, 6):
-        instalments.charge_late_penalties(on=date(2026, month, 14))
+        nights.charge(on=date(2026, month, 14))
 
     assert loan.repayments.get(number=1).penalties == most
     prove()
@@ -188,8 +188,8 @@ def test_lateness_before_a_takeover_was_charged_by_the_old_system(db, kamau):
     on = date(2026, 3, 20)
     lifecycle.take_over(loan, disbursed_on=date(2026, 1, 15), with_schedule=True, by=kamau, on=on)
 
-    assert instalments.charge_late_penalties(on=on) == 0
-    instalments.charge_late_penalties(on=date(2026, 3, 23))
+    assert nights.charge(on=on) == 0
+    nights.charge(on=date(2026, 3, 23))
 
     assert [row.penalties for row in loan.repayments.order_by("number")[:3]] == [D(60), D(60), D(0)]
     prove()

@@ -32,7 +32,7 @@ from lms.loans.models import Loan, Penalty, Repayment, Waiver
 from lms.loans.operations import collection, instalments, lifecycle, relief
 from lms.money import ZERO
 from lms.payments.models import Payment
-from tests import factories
+from tests import factories, nights
 from tests.books import balances, prove
 
 EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "60"))
@@ -288,11 +288,11 @@ class Life(RuleBasedStateMachine):
     def night(self, pick):
         self.attempt(lifecycle.close, self.loan(pick))
         self.touched = True
-        jobs.charge_penalties(on=self.day.isoformat())
+        nights.charge(on=self.day)
         charged = Penalty.objects.count()
-        assert jobs.charge_penalties(on=self.day.isoformat()) == 0
+        assert nights.charge(on=self.day) == 0
         assert Penalty.objects.count() == charged
-        jobs.use_credit(on=self.day.isoformat())
+        nights.use_credit(on=self.day)
         jobs.settle_unallocated()
 
     @rule(

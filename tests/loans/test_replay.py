@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from lms import routing
 from lms.ledger.models import JournalEntry
 from lms.loans.models import Allocation, Penalty, Position, Repayment, Waiver
-from lms.loans.operations import collection, instalments, relief
+from lms.loans.operations import collection, relief
 from lms.loans.operations.rows import MONEY_FIELDS
 from lms.money import ZERO
 from lms.payments.models import Payment
 from tests import factories
 from tests.books import balances, prove
+from tests.nights import charge
 
 DISBURSED = date(2026, 1, 15)
 DAILY = {
@@ -65,7 +66,7 @@ def pay(loan, amount, *, value_date, on=None, reference=None):
 def nights(until, *, start):
     day = start
     while day <= until:
-        instalments.charge_late_penalties(on=day)
+        charge(on=day)
         day += timedelta(days=1)
 
 
@@ -262,10 +263,10 @@ def test_any_order_of_arrival_gives_the_state_of_value_date_order(
                 for value_date, amount in by_day.get(day, ()):
                     pay(loan, amount, value_date=value_date, on=day)
                 if (day - DISBURSED).days % closes == 0:
-                    instalments.charge_late_penalties(on=day)
+                    charge(on=day)
                 day += timedelta(days=1)
-            instalments.charge_late_penalties(on=end)
-            assert instalments.charge_late_penalties(on=end) == 0
+            charge(on=end)
+            assert charge(on=end) == 0
             prove()
             found = state(loan)
             transaction.set_rollback(True)

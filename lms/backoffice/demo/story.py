@@ -18,14 +18,18 @@ from lms.backoffice.demo.clock import StoryClock
 from lms.backoffice.demo.money_in import Till
 from lms.backoffice.demo.people import Office, Persona, Team
 from lms.backoffice.demo.plans import Plan
+from lms.closing.operations import close_day
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import instalments, lifecycle, security
+from lms.loans.operations import lifecycle, security
+from lms.loans.operations.night import charges
 from lms.money import SHILLING, ZERO, money
 
 SEED = 254
 NIGHT = 23.2
 PENALTIES_EVERY = 21  # days; the rule catches up on the nights between
+NIGHTS_CLOSED = 4
+EVERY_LOAN = 10**9
 PRICE_DECIDED = 10  # days ago
 SECURED_FROM = Decimal(60_000)
 
@@ -92,10 +96,11 @@ class Story:
         for persona in waiting["DEMONRB"] + waiting["DEMOKSM"]:
             self._plan_registration(persona, self.today - timedelta(self.random.randint(0, 300)))
         night = first + timedelta(days=PENALTIES_EVERY)
-        while night < self.today:
-            self.plan(night, NIGHT, lambda day: instalments.charge_late_penalties(on=day))
-            recent = self.today - night < timedelta(days=4)
-            night += timedelta(days=1 if recent else PENALTIES_EVERY)
+        while night < self.today - timedelta(days=NIGHTS_CLOSED):
+            self.plan(night, NIGHT, lambda day: charges.charge(1, EVERY_LOAN, on=day))
+            night += timedelta(days=PENALTIES_EVERY)
+        for ago in range(NIGHTS_CLOSED, 0, -1):
+            self.plan(self.today - timedelta(days=ago), NIGHT, close_day)
 
     def _plan_loan(self, plan: Plan, code: str, waiting: list[Persona]) -> None:
         """Plan the application: of someone who has borrowed before, or of someone new."""

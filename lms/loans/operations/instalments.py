@@ -1,6 +1,6 @@
 """Changing the schedule by hand: add an instalment, change one, charge for lateness."""
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
@@ -194,22 +194,3 @@ def _charge(row: Repayment, loan: Loan, *, amount: Decimal, rule: str, by, on: d
         subject=loan.number,
     )
     return charge
-
-
-def charge_late_penalties(*, on: date) -> int:
-    """Charge every overdue instalment what its loan's rule wants by `on`; return how many were.
-
-    Each loan in its own transaction. Run twice for a day it charges nothing more; after missed
-    days it charges for them.
-    """
-    late = (
-        Repayment.objects.overdue(on=on)
-        .filter(loan__status=Loan.Status.ACTIVE)
-        .exclude(loan__penalty_base="none")
-    )
-    loans = late.order_by("loan_id").values_list("loan_id", flat=True).distinct()
-    charged = 0
-    for pk in list(loans):
-        with transaction.atomic():
-            charged += len(lateness.bring_up_to(rows.lock(pk), on=on + timedelta(days=1)))
-    return charged

@@ -1,0 +1,218 @@
+"""Closing a day: every step of the night, over all loans, so that a crash costs one chunk."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from time import perf_counter
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import Max
+
+from lms import dates
+from lms.closing.models import CloseFailure, DayClose
+from lms.errors import Refused
+from lms.loans.models import Loan
+from lms.loans.operations.night import STEPS, Step
+from lms.money import CENT
+
+CHUNK = 5_000  # loans in one transaction
+# What wrong data may raise. A lost connection is none of it: the next run goes on.
+BROKEN = (DatabaseError, Refused, ObjectDoesNotExist, ArithmeticError, LookupError, ValueError)
+ONE_DAY = timedelta(days=1)
+
+Tell = Callable[[DayClose], None]
+
+
+def close_day(
+    day: date, *, by=None, again: bool = False, tell: Tell = lambda step: None
+) -> list[DayClose]:
+    """Close a business day: do what is still to be done of its steps, and return them in order.
+
+    Steps that are done are left alone, but for loans that failed in them; with `again` all of them
+    look at every loan once more, and write what is missing. `tell` hears of every chunk. Raises
+    Refused for a day before one that is closed, and when days before it are not closed yet.
+    """
+    _must_be_next(day)
+    if again:
+        DayClose.objects.filter(day=day).update(
+            status=DayClose.Status.RUNNING, reached=0, rows=0, finished_at=None
+        )
+    return [_close(step, position, day, tell=tell) for position, step in enumerate(STEPS, 1)]
+
+
+def catch_up(until: date, *, by=None, tell: Tell = lambda step: None) -> list[date]:
+    """Close every day up to one that is not closed yet, day by day; return the days.
+
+    An office that never closed a day begins with the last.
+    """
+    first = until
+    if latest := DayClose.objects.aggregate(day=Max("day"))["day"]:
+        first = latest if not is_closed(latest) else latest + ONE_DAY
+    closed = []
+    while first <= until:
+        close_day(first, by=by, tell=tell)
+        closed.append(first)
+        first += ONE_DAY
+    return closed
+
+
+def is_closed(day: date) -> bool:
+    """Tell whether every step of a day is done, for all loans."""
+    steps = DayClose.objects.filter(day=day, status=DayClose.Status.DONE, failures=0)
+    return steps.count() == len(STEPS)
+
+
+def failures(day: date) -> int:
+    """Return how many loans stopped in a step of a day and still do."""
+    stopped = CloseFailure.objects.filter(day=day, resolved_at=None)
+    return stopped.values("loan").distinct().count()
+
+
+def last_closed() -> date | None:
+    """Return the latest day of which every step is done, even if some loans failed in it."""
+    done = DayClose.objects.filter(step=STEPS[-1].name, status=DayClose.Status.DONE)
+    return done.aggregate(day=Max("day"))["day"]
+
+
+def _must_be_next(day: date) -> None:
+    latest = DayClose.objects.aggregate(day=Max("day"))["day"]
+    if latest is None:
+        return
+    if day < latest:
+        raise Refused(f"{dates.show(latest)} is closed already: days are closed in order.")
+    if day > latest + ONE_DAY or (day > latest and last_closed() != latest):
+        raise Refused(
+            f"{dates.show(latest)} was the last day closed: close the missed days one by one."
+        )
+
+
+def _close(step: Step, position: int, day: date, *, tell: Tell) -> DayClose:
+    """Run one step of a day from where it stands, and return its row."""
+    run, _ = DayClose.objects.get_or_create(
+        day=day,
+        step=step.name,
+        defaults={"position": position, "started_at": dates.now(), "summary": step.label},
+    )
+    _retry(step, run)
+    while run.status != DayClose.Status.DONE:
+        try:
+            run = _advance(step, run.pk)
+        except BROKEN as error:
+            DayClose.objects.filter(pk=run.pk).update(
+                status=DayClose.Status.FAILED, error=_told(error)
+            )
+            raise
+        tell(run)
+    return run
+
+
+def _advance(step: Step, pk: int) -> DayClose:
+    """Do the next chunk of a step, in one transaction with how far it came.
+
+    Who else closes the same day waits here, and goes on after this chunk.
+    """
+    started = perf_counter()
+    with transaction.atomic():
+        run = DayClose.objects.select_for_update().get(pk=pk)
+        if run.status == DayClose.Status.DONE:
+            return run
+        run.status, run.error = DayClose.Status.RUNNING, ""
+        if step.by_loan:
+            is_last = _next_chunk(step, run)
+        else:
+            run.rows += step.run(on=run.day)
+            is_last = True
+        run.seconds += Decimal(perf_counter() - started).quantize(CENT)
+        if is_last:
+            run.status, run.finished_at = DayClose.Status.DONE, dates.now()
+        run.save()
+    return run
+
+
+def _next_chunk(step: Step, run: DayClose) -> bool:
+    """Run a step on the next loans; return whether there are no more after them."""
+    keys = list(
+        Loan.objects.filter(pk__gt=run.reached, disbursed_on__isnull=False)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:CHUNK]
+    )
+    for first, last, written, error in _pieces(step, keys, run.day):
+        if error is None:
+            run.rows += written
+            _resolve(step, run, first, last)
+        else:
+            _fail(step, run, first, error)
+    if keys:
+        run.reached = keys[-1]
+    run.failures = CloseFailure.objects.filter(
+        day=run.day, step=step.name, resolved_at=None
+    ).count()
+    return len(keys) < CHUNK
+
+
+Piece = tuple[int, int, int, Exception | None]
+
+
+def _pieces(step: Step, keys: list[int], day: date) -> Iterator[Piece]:
+    """Run a step on loans; where it stops, on one half and then the other, down to the loan."""
+    if not keys:
+        return
+    first, last = keys[0], keys[-1]
+    try:
+        with transaction.atomic():
+            written = step.run(first, last, on=day)
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    except OperationalError:
+        raise
+    except BROKEN as error:
+        if len(keys) == 1:
+            yield first, last, 0, error
+            return
+    else:
+        yield first, last, written, None
+        return
+    middle = len(keys) // 2
+    yield from _pieces(step, keys[:middle], day)
+    yield from _pieces(step, keys[middle:], day)
+
+
+def _retry(step: Step, run: DayClose) -> None:
+    """Try the loans again that failed in a step that is done."""
+    if run.status != DayClose.Status.DONE or not run.failures:
+        return
+    with transaction.atomic():
+        run = DayClose.objects.select_for_update().get(pk=run.pk)
+        failed = CloseFailure.objects.filter(day=run.day, step=step.name, resolved_at=None)
+        for key in list(failed.order_by("loan_id").values_list("loan_id", flat=True)):
+            for first, last, written, error in _pieces(step, [key], run.day):
+                if error is None:
+                    run.rows += written
+                    _resolve(step, run, first, last)
+                else:
+                    _fail(step, run, key, error)
+        run.failures = failed.count()
+        run.save(update_fields=["rows", "failures"])
+
+
+def _fail(step: Step, run: DayClose, loan_id: int, error: Exception) -> None:
+    CloseFailure.objects.update_or_create(
+        day=run.day,
+        step=step.name,
+        loan_id=loan_id,
+        defaults={"error": _told(error), "failed_at": dates.now(), "resolved_at": None},
+    )
+
+
+def _resolve(step: Step, run: DayClose, first: int, last: int) -> None:
+    """Let failures of this step on these loans be over: what it books, it books by the day."""
+    CloseFailure.objects.filter(
+        step=step.name, day__lte=run.day, loan__gte=first, loan__lte=last, resolved_at=None
+    ).update(resolved_at=dates.now())
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]
