@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
                 badge="overdue",
                 tone="danger",
             ),
+            Entry("Changes of loans", "loans.loanchange", "history_edu"),
             Entry("Penalties", "loans.penalty", "gavel"),
             Entry("Waivers", "loans.waiver", "volunteer_activism"),
             Entry("Guarantors", "loans.guarantor", "handshake"),

@@ -204,7 +204,7 @@ def draft_form(form: dict, **typed) -> dict:
     """The form of a saved draft, without rows beside it."""
     empty = {
         f"{name}-{what}_FORMS": "0"
-        for name in ("fees", "guarantors", "collateral")
+        for name in ("fees", "tranches", "guarantors", "collateral")
         for what in ("TOTAL", "INITIAL")
     }
     kept = {key: value for key, value in form.items() if key not in ("customer", "product")}

@@ -39,6 +39,7 @@ def test_no_role_may_delete_what_carries_money():
         assert deletable <= {
             "delete_customerdocument",
             "delete_loanfee",
+            "delete_tranche",
             "delete_guarantor",
             "delete_collateral",
             "delete_collateraldocument",

@@ -8,8 +8,10 @@ from lms import dates
 from lms.backoffice.admin.loan_preview import preview_of
 from lms.backoffice.base import EditableTabular
 from lms.errors import Refused
-from lms.loans.models import Collateral, Guarantor, Loan, LoanFee, LoanProduct
+from lms.loans.models import Collateral, Guarantor, Loan, LoanFee, LoanProduct, Tranche
+from lms.loans.models.terms import Method
 from lms.loans.operations import security
+from lms.money import ZERO, kes
 from lms.staff.models import Staff
 
 Status = Loan.Status
@@ -131,6 +133,40 @@ class WhileOpen(EditableTabular):
 
     def has_delete_permission(self, request, obj=None):
         return self._is_open(obj) and super().has_delete_permission(request, obj)
+
+
+class TrancheFormSet(forms.BaseInlineFormSet):
+    def clean(self) -> None:
+        """Refuse parts that leave nothing to pay out first, or come before the first."""
+        super().clean()
+        kept = [
+            form.cleaned_data
+            for form in self.forms
+            if getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE")
+        ]
+        later = sum((part.get("amount") or ZERO for part in kept), ZERO)
+        if later and later >= (self.instance.principal or ZERO):
+            raise forms.ValidationError(
+                f"The tranches come to {kes(later)}: they must leave a first part of the "
+                f"{kes(self.instance.principal)} to pay out."
+            )
+        if any(part["planned_on"] <= dates.today() for part in kept if part.get("planned_on")):
+            raise forms.ValidationError("A tranche is planned for a day after today.")
+        if kept and self.instance.method == Method.FLAT:
+            raise forms.ValidationError(
+                "A flat loan bears interest on one principal for the whole term: it cannot be "
+                "paid out in tranches."
+            )
+
+
+class TrancheInline(WhileOpen):
+    """The later parts of a loan that is paid out bit by bit; none for a loan paid out at once."""
+
+    model = Tranche
+    formset = TrancheFormSet
+    open_in = (Status.DRAFT,)
+    fields = ("planned_on", "amount")
+    ordering = ("planned_on",)
 
 
 class FeeInline(WhileOpen):

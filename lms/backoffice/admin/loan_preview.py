@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.core.exceptions import PermissionDenied
-from django.forms import ModelForm, inlineformset_factory
+from django.forms import BaseForm, inlineformset_factory
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -92,10 +92,10 @@ def typed_fees(request: HttpRequest, parent, model) -> list[Fee] | None:
     ]
 
 
-def sentences(form: ModelForm, fields: Sequence[str]) -> list[str]:
+def sentences(form: BaseForm, fields: Sequence[str]) -> list[str]:
     """Return what is wrong with some fields of a form, each named by its label."""
     named = [
-        f"{capfirst(form.fields[name].label)}: {error}"
+        f"{capfirst(form[name].label)}: {error}"
         for name in fields
         for error in form.errors.get(name, ())
     ]

@@ -20,6 +20,7 @@ from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Loan, LoanProduct, Penalty, Repayment, Waiver
 from lms.loans.models.security import cover_ratio
+from lms.loans.operations import changes as loan_changes
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -67,6 +68,8 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
         ),
         ("Days late", str(loan.days_late(on=on) or "None")),
         ("Paid out", dates.show(loan.disbursed_on)),
+        *([("Still to pay out", kes(loan.undisbursed))] if loan.undisbursed else []),
+        *([("Restructured", dates.show(loan.restructured_on))] if loan.restructured_on else []),
         ("Price", loan.rate_label),
         ("Cover", _cover(loan)),
         ("Officer", officer),
@@ -83,6 +86,12 @@ def rhythm_of(loan: Loan | LoanProduct) -> str:
     """Return how often it is repaid, to be read after “every”: month, 2 weeks."""
     unit = loan.get_repay_unit_display()
     return unit.removesuffix("s") if loan.repay_every == 1 else f"{loan.repay_every} {unit}"
+
+
+def linked_to(loan: Loan) -> list[tuple[str, Loan]]:
+    """Return the loan that this one pays off, and the one that pays this off."""
+    pairs = ("Pays off", loan.refinances), ("Paid off by", getattr(loan, "refinanced_by", None))
+    return [(words, other) for words, other in pairs if other]
 
 
 def warnings_of(loan: Loan) -> list[str]:
@@ -108,7 +117,7 @@ def schedule(loan: Loan, *, on: date) -> dict:
             (getattr(row, name), getattr(row, f"{name}_paid"), getattr(row, f"{name}_waived"))
             for name in COMPONENTS
         ]
-    standing = [row for row in rows if row.status != Repayment.Status.CANCELLED]
+    standing = [row for row in rows if row.status not in Repayment.GONE]
     sums = [
         tuple(sum((row.parts[index][kind] for row in standing), ZERO) for kind in range(3))
         for index in range(len(COMPONENTS))
@@ -121,7 +130,7 @@ def schedule(loan: Loan, *, on: date) -> dict:
         "waived": sum((row.amount_waived for row in standing), ZERO),
         "owing": sum((row.outstanding for row in standing), ZERO),
     }
-    if rows and loan.disbursed_on:
+    if rows and loan.disbursed_on and rows[-1].version == 1:
         # A loan that was taken over may have a schedule that no terms make.
         with suppress(Refused):
             context["preview"] = preview_of(loan, on=loan.disbursed_on)
@@ -150,6 +159,15 @@ def payments(loan: Loan, *, on: date) -> dict:
 
 def _amounts(by_row: dict):
     return (part.amount for parts in by_row.values() for part in parts)
+
+
+def changes(loan: Loan, *, on: date) -> dict:
+    """Return every change, the last first, with the instalments before and after it."""
+    made = loan.changes.select_related("made_by", "undone_by", "payout").order_by("-number")
+    return {
+        "changes": [(change, loan_changes.sides(change)) for change in made],
+        "tranches": loan.tranches.select_related("payout").order_by("planned_on"),
+    }
 
 
 def relief(loan: Loan, *, on: date) -> dict:
@@ -181,6 +199,7 @@ Part = Callable[..., dict]
 PARTS: dict[str, tuple[str, Part]] = {
     "schedule": ("Schedule", schedule),
     "payments": ("Payments", payments),
+    "changes": ("Changes", changes),
     "relief": ("Waivers and penalties", relief),
     "books": ("Payouts and journal", books),
     "messages": ("Messages", messages),
@@ -249,6 +268,7 @@ class LoanStory:
             "phone": phones.show(loan.customer.phone),
             "colour": STATUS_COLOURS.get(loan.get_status_display(), ""),
             "late": loan.days_late(on=on),
+            "linked": linked_to(loan),
         }
 
 

@@ -20,11 +20,13 @@ from unfold.decorators import display
 from lms import dates, money, phones
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import LoanActions
+from lms.backoffice.admin.loan_changes import LoanChangeActions
 from lms.backoffice.admin.loan_form import (
     CollateralInline,
     FeeInline,
     GuarantorInline,
     LoanForm,
+    TrancheInline,
 )
 from lms.backoffice.admin.loan_preview import LoanPreview
 from lms.backoffice.admin.loan_story import STATUS_COLOURS, LoanStory, rhythm_of
@@ -127,7 +129,16 @@ class LoanResource(ModelResource):
 
 # --- The page ------------------------------------------------------------------------------------
 @admin.register(Loan)
-class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, Totals, StaffAdmin):
+class LoanAdmin(
+    ImportLink,
+    LoanStkPush,
+    LoanPreview,
+    LoanStory,
+    LoanChangeActions,
+    LoanActions,
+    Totals,
+    StaffAdmin,
+):
     import_kind = "loans"
     opens = frozenset({"add", "change"})
     form = LoanForm
@@ -150,7 +161,7 @@ class LoanAdmin(ImportLink, LoanStkPush, LoanPreview, LoanStory, LoanActions, To
     search_help_text = "LN000123, number in the old system, or the customer's phone, ID or name"
     ordering = ("-pk",)
     autocomplete_fields = ("customer",)
-    inlines = (FeeInline, GuarantorInline, CollateralInline)
+    inlines = (FeeInline, TrancheInline, GuarantorInline, CollateralInline)
     add_fieldsets = (
         (
             "Application",

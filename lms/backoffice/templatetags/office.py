@@ -23,6 +23,12 @@ def amount(value: Decimal | None) -> str:
 
 
 @register.filter
+def charges(row) -> Decimal:
+    """What is owed of an instalment beside its principal (KES)."""
+    return row.outstanding - row.owing_of("principal")
+
+
+@register.filter
 def thousands(count: int) -> str:
     return f"{count:,}"
 

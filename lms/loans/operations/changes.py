@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
@@ -143,6 +144,28 @@ def record(
     change.save()
     change.refresh_from_db(fields=["before", "after"])
     return change
+
+
+class Sides(NamedTuple):
+    """The instalments that a change wrote, as they were and as it left them. Not to be saved."""
+
+    before: list[Repayment]
+    after: list[Repayment]
+
+
+def sides(change: LoanChange) -> Sides:
+    """Return both sides of a change, without what it closed on the later one."""
+    before, after = (
+        sorted(
+            (
+                Repayment(id=row["id"], **{n: _value(Repayment, n, row[n]) for n in ROW_FIELDS})
+                for row in kept["rows"]
+            ),
+            key=lambda row: (row.due_date, row.number),
+        )
+        for kept in (change.before, change.after)
+    )
+    return Sides(before, [row for row in after if row.status not in Repayment.GONE])
 
 
 def last_of(loan: Loan) -> LoanChange | None:

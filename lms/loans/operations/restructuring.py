@@ -39,7 +39,8 @@ class Plan:
 
     `closed` are the open instalments, `made` the new ones. `capitalised` charges become principal,
     `carried` ones fall due with the first new instalment; `dropped` is interest of time to come,
-    and `unearned` such interest that the principal held.
+    and `unearned` such interest that the principal held (less than nothing: it holds more now).
+    The new schedule `begins_anew` on the day, or goes on from the due date before it.
     """
 
     loan: Loan
@@ -53,6 +54,7 @@ class Plan:
     dropped: Decimal
     unearned: Decimal
     interest: Decimal
+    begins_anew: bool = True
 
     @property
     def before(self) -> Decimal:
@@ -63,6 +65,16 @@ class Plan:
     def after(self) -> Decimal:
         """All that is owed by the new schedule."""
         return sum((row.outstanding for row in self.made), ZERO)
+
+    @property
+    def details(self) -> dict:
+        """What the change keeps beside the rows, for `dues_of`."""
+        return {"carried": self.carried["interest"]} if self.begins_anew else {}
+
+    @property
+    def carries(self) -> Decimal:
+        """All charges that fall due with the first new instalment, beside its own."""
+        return sum(self.carried.values(), ZERO)
 
     @property
     def turned_into_principal(self) -> Decimal:
@@ -302,7 +314,7 @@ def restructure(loan: Loan, *, arrears: str, reason: str, by, on: date, **terms)
             by=by,
             on=on,
             entry=entry,
-            details={"carried": wanted.carried["interest"]},
+            details=wanted.details,
         )
 
 
@@ -360,7 +372,7 @@ def top_up(
             on=on,
             entry=payout.entry,
             payout=payout,
-            details={"carried": wanted.carried["interest"]},
+            details=wanted.details,
         )
 
 
@@ -414,6 +426,7 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
             for name in CHARGES
         ),
         Line(chart.UNEARNED_INTEREST, chart.CAPITALISED_INTEREST, wanted.capitalised["interest"]),
-        Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, wanted.unearned),
+        Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, max(wanted.unearned, ZERO)),
+        Line(chart.LOAN_PRINCIPAL, chart.CAPITALISED_INTEREST, max(-wanted.unearned, ZERO)),
         Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, wanted.interest),
     ]

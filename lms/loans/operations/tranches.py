@@ -8,8 +8,6 @@ from django.db import transaction
 
 from lms import dates
 from lms.errors import Refused
-from lms.ledger import chart
-from lms.ledger.operations import Line
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models import Loan, LoanChange, Repayment, Tranche
@@ -34,14 +32,12 @@ def pay_tranche(
         tranche = Tranche.objects.get(pk=tranche.pk)
         if tranche.paid_on:
             raise Refused(f"It was paid out on {dates.show(tranche.paid_on)} already.")
-        restructuring.must_be_running(loan)
         if by.pk == loan.approved_by_id:
             raise Refused(f"You approved {loan.number}: someone else must pay its tranches out.")
-        if on <= loan.disbursed_on:
-            raise Refused("A tranche is paid out after the first part.", field="on")
         amount, before = tranche.amount, changes.State(loan)
         reason = f"Tranche of {kes(amount)} paid out"
-        lines, details = _spread(loan, amount, by=by, reason=reason, on=on)
+        wanted = plan(loan, amount, on=on)
+        lines = restructuring.write(wanted, loan, by=by, reason=reason)
         loan.undisbursed -= amount
         changes.save_loan(loan, ["undisbursed"], by=by, reason=reason)
         payout = pay_out(
@@ -73,20 +69,27 @@ def pay_tranche(
             on=on,
             entry=payout.entry,
             payout=payout,
-            details=details,
+            details=wanted.details,
         )
+
+
+def next_of(loan: Loan) -> Tranche | None:
+    """Return the next planned part of a loan that is not paid out."""
+    return loan.tranches.filter(paid_on=None).order_by("planned_on").first()
 
 
 def pay_next(loan: Loan, *, method: str, reference: str | None, by, on: date) -> LoanChange:
     """Pay the next planned part of a loan out. Raises Refused when there is none."""
-    tranche = loan.tranches.filter(paid_on=None).order_by("planned_on").first()
-    if tranche is None:
+    if (tranche := next_of(loan)) is None:
         raise Refused(f"{loan.number} is paid out in full.")
     return pay_tranche(tranche, method=method, reference=reference, by=by, on=on)
 
 
-def _spread(loan: Loan, amount: Decimal, *, by, reason: str, on: date) -> tuple[list[Line], dict]:
-    """Write the instalments that a tranche makes; return what is to be booked, and details."""
+def plan(loan: Loan, amount: Decimal, *, on: date) -> restructuring.Plan:
+    """Return what a tranche would make of the instalments to come. Writes nothing."""
+    restructuring.must_be_running(loan)
+    if on <= loan.disbursed_on:
+        raise Refused("A tranche is paid out after the first part.", field="on")
     standing = loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date")
     later = [row for row in standing if row.due_date > on and row.is_open]
     if not later:
@@ -97,11 +100,35 @@ def _spread(loan: Loan, amount: Decimal, *, by, reason: str, on: date) -> tuple[
     paid = [Part(part.paid_on, part.amount) for part in loan.tranches.exclude(paid_on=None)]
     agreed = _agreed(loan, paid, on=on)
     if agreed is None or not _is_as_agreed(later, agreed[0]):
-        wanted = restructuring.plan(loan, on=on, added=amount, number_of_repayments=len(later))
-        lines = restructuring.write(wanted, loan, by=by, reason=reason)
-        return lines, {"carried": wanted.carried["interest"]}
+        return restructuring.plan(loan, on=on, added=amount, number_of_repayments=len(later))
     made, capitalised = _agreed(loan, [*paid, Part(on, amount)], on=on)
-    return _replace(loan, later, made, capitalised - agreed[1], by=by, reason=reason), {}
+    more, nothing = capitalised - agreed[1], dict.fromkeys(restructuring.CHARGES, ZERO)
+    number, version = restructuring.last_of(loan)
+    return restructuring.Plan(
+        loan=loan,
+        on=on,
+        closed=later,
+        made=[
+            Repayment(
+                loan=loan,
+                number=number + count,
+                version=version + 1,
+                due_date=row.due_date,
+                principal=row.principal,
+                interest=row.interest,
+                fees=row.fees,
+            )
+            for count, row in enumerate(made, start=1)
+        ],
+        principal=sum((row.principal for row in made), ZERO),
+        added=amount,
+        capitalised=nothing,
+        carried=nothing,
+        dropped=sum((row.interest for row in later), ZERO),
+        unearned=-more,
+        interest=sum((row.interest for row in made), ZERO),
+        begins_anew=False,
+    )
 
 
 def _agreed(loan: Loan, paid: Sequence[Part], *, on: date) -> tuple[list[Row], Decimal] | None:
@@ -126,43 +153,3 @@ def _is_as_agreed(later: Sequence[Repayment], agreed: Sequence[Row]) -> bool:
     return [said(row) for row in later] == [said(row) for row in agreed] and all(
         row.is_untouched for row in later
     )
-
-
-def _replace(
-    loan: Loan,
-    later: Sequence[Repayment],
-    made: Sequence[Row],
-    capitalised: Decimal,
-    *,
-    by,
-    reason: str,
-) -> list[Line]:
-    number, version = restructuring.last_of(loan)
-    for row in later:
-        row.status = Repayment.Status.RESCHEDULED
-    rows.save_repayments(later, by=by, reason=reason)
-    rows.create_repayments(
-        [
-            Repayment(
-                loan=loan,
-                number=number + count,
-                version=version + 1,
-                due_date=row.due_date,
-                principal=row.principal,
-                interest=row.interest,
-                fees=row.fees,
-            )
-            for count, row in enumerate(made, start=1)
-        ],
-        by=by,
-        reason=reason,
-    )
-    if capitalised:
-        loan.capitalised += capitalised
-        changes.save_loan(loan, ["capitalised"], by=by, reason=reason)
-    interest = chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST
-    return [
-        Line(*interest[::-1], sum((row.interest for row in later), ZERO)),
-        Line(*interest, sum((row.interest for row in made), ZERO)),
-        Line(chart.LOAN_PRINCIPAL, chart.CAPITALISED_INTEREST, capitalised),
-    ]
