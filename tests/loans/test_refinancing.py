@@ -8,7 +8,7 @@ import pytest
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.models import Loan
-from lms.loans.operations import lifecycle, refinancing
+from lms.loans.operations import collection, lifecycle, refinancing
 from lms.payments.models import Payment, Payout
 from tests import factories
 from tests.books import balances
@@ -94,3 +94,12 @@ def test_a_closed_loan_is_not_refinanced(old):
         refinancing.refinance(
             Loan.objects.get(pk=old.pk), principal=D(80_000), by=factories.njeri(), on=ON
         )
+
+
+def test_the_receipt_of_a_refinancing_is_not_taken_back(old, kamau):
+    disburse(approved(old, 120_000))
+    payment = Payment.objects.get(method="refinance")
+
+    for verb in (collection.take_back, collection.reverse_payment):
+        with pytest.raises(Refused, match="came from another loan"):
+            verb(payment, reason="Mistake", by=kamau, on=ON)

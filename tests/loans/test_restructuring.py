@@ -9,6 +9,7 @@ from lms import routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Transfer
+from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Position, Repayment
 from lms.loans.operations import changes, collection, instalments, restructuring
 from tests import factories
@@ -323,3 +324,51 @@ def test_a_top_up_keeps_to_the_limits(loan, amount, limit, sentence):
         )  # fmt: skip
 
     assert everything(loan) == before
+
+
+def test_on_the_accrual_basis_what_was_earned_and_not_paid_is_earned_anew(kamau):
+    loan = factories.active(product=factories.product(income_basis="accrual"))
+    pay(loan, 9456, date(2026, 2, 15))
+    day = date(2026, 3, 15)
+    # Two months are earned, 2,000 and 1,851; one is paid.
+    post(
+        kind="accrual", reference="accrual:1", on=day, narration="Earned", subject=loan.number,
+        lines=[Line(chart.UNEARNED_INTEREST, chart.INTEREST_INCOME, D(3851))],
+        branch_id=loan.branch_id, by=None,
+    )  # fmt: skip
+    Position.objects.filter(loan=loan).update(interest_earned=D(3851))
+    was = everything(loan)
+
+    change = restructuring.restructure(
+        loan, number_of_repayments=12, arrears="carry", reason="Sick", by=kamau, on=day
+    )
+
+    assert -balances()[chart.INTEREST_INCOME] == D("2000.00")
+    assert Position.objects.get().interest_earned == D("2000.00")
+    books_agree(loan)
+    changes.undo(change, reason="Wrong loan", by=kamau, on=day)
+    assert everything(loan) == was
+
+
+def test_lateness_is_charged_before_the_terms_change_and_foreseen_in_the_plan(kamau):
+    product = factories.product(
+        penalty_base="instalment", penalty_value=D(1), penalty_frequency="daily"
+    )
+    loan = factories.active(product=product)
+
+    # 9,456 was due on 15 February: 9 days late by the eve of the 25th, at 1% a day 851.
+    on = date(2026, 2, 25)
+    planned = restructuring.plan(
+        Loan.objects.get(pk=loan.pk), on=on, arrears="capitalise", number_of_repayments=12
+    )
+    assert Repayment.objects.get(number=1).penalties == 0
+    restructuring.restructure(
+        loan, number_of_repayments=12, arrears="capitalise", reason="x", by=kamau, on=on
+    )
+
+    assert Repayment.objects.get(number=1).penalties == D("851.00")
+    assert planned.capitalised["penalties"] == D("851.00")
+    assert sum(row.principal for row in planned.made) == D("102851.00")
+    loan.refresh_from_db()
+    assert loan.position.principal == D("102851.00")
+    books_agree(loan)

@@ -54,6 +54,8 @@ ROW_FIELDS = (
 
 # Days that a change moves and an undoing moves back.
 POSITION_FIELDS = ("schedule_set_on", "last_event_on")
+# Sums that a change moves; nights may have moved them further since.
+EARNED_FIELDS = ("interest_earned", "interest_suspended")
 
 
 class State:
@@ -64,7 +66,9 @@ class State:
         found = Repayment.objects.filter(loan=loan).order_by("number").values("id", *ROW_FIELDS)
         self.rows = {row["id"]: row for row in found}
         position = Position.objects.filter(loan=loan)
-        self.position = position.values(*POSITION_FIELDS, "classification").first() or {}
+        self.position = (
+            position.values(*POSITION_FIELDS, *EARNED_FIELDS, "classification").first() or {}
+        )
         self.marks = marks_of(loan)
 
 
@@ -134,6 +138,7 @@ def record(
         after={
             "loan": {name: now.loan[name] for name in fields},
             "rows": [now.rows[pk] for pk in written],
+            "position": {name: now.position[name] for name in EARNED_FIELDS},
             "waivers": list(own.values_list("pk", flat=True)),
             **({"version": max(made)} if made else {}),
             **(details or {}),
@@ -214,8 +219,7 @@ def undo(
         change._history_user, change._change_reason = by, reason[:100]
         change.save(update_fields=["undone_on", "undone_by", "undone_because"])
         rows.refresh(loan, by=by, on=on)
-        known = {name: change.before["position"].get(name) for name in POSITION_FIELDS}
-        Position.objects.filter(pk=loan.pk).update(**known)
+        _restore_position(change, loan)
     return change
 
 
@@ -299,6 +303,15 @@ def _restore_loan(change: LoanChange, loan: Loan, *, reason: str, by) -> None:
     for name, value in kept.items():
         setattr(loan, name, _value(Loan, name, value))
     save_loan(loan, kept, by=by, reason=f"Undone: {reason}")
+
+
+def _restore_position(change: LoanChange, loan: Loan) -> None:
+    before, after = change.before["position"], change.after["position"]
+    back = {name: before.get(name) for name in POSITION_FIELDS}
+    for name in EARNED_FIELDS:
+        moved = _value(Position, name, after[name]) - _value(Position, name, before[name])
+        back[name] = getattr(loan.position, name) - moved
+    Position.objects.filter(pk=loan.pk).update(**back)
 
 
 def save_loan(loan: Loan, fields: Iterable[str], *, by, reason: str) -> None:

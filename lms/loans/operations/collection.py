@@ -260,6 +260,8 @@ def reverse_payment(payment: Payment, *, reason: str, by, on: date) -> Payment:
 
 def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Take a payment off every loan it was placed on; return it locked and unallocated."""
+    if payment.method == Payment.Method.REFINANCE:
+        raise Refused(f"{payment.number} came from another loan: no money can be taken back.")
     loans = rows.lock_many(_loans_paid_by(payment))
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
     if payment.status != Payment.Status.ALLOCATED:

@@ -188,6 +188,19 @@ def bring_up_to(
     return written
 
 
+def foresee(loan: Loan, instalments: Sequence[Repayment], *, on: date) -> None:
+    """Charge open instalments in memory what `bring_up_to` would; nothing once it has."""
+    if loan.penalty_base != "none":
+        late = [row for row in instalments if row.is_overdue(on=on - EVE)]
+        work_out(
+            Lateness(loan),
+            instalments,
+            charged_on(late),
+            outstanding=loan.position.principal,
+            on=on - EVE,
+        )
+
+
 def write(charges: Sequence[Charge], lateness: Lateness, *, by) -> list[Penalty]:
     """Write charges down and book them; the instalments are the caller's to save."""
     made = bulk_create_with_history(

@@ -16,8 +16,8 @@ from lms.ledger.operations import Line, post
 from lms.loans import schedule as arithmetic
 from lms.loans import settlement
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Loan, LoanChange, Repayment
-from lms.loans.models.terms import Method, Rebate
+from lms.loans.models import Loan, LoanChange, Position, Repayment
+from lms.loans.models.terms import IncomeBasis, Method, Rebate
 from lms.loans.operations import changes, lateness, rows
 from lms.loans.operations.collection import RECEIVABLES
 from lms.loans.operations.rows import needs_reason
@@ -114,6 +114,7 @@ def plan(
     for row in standing:
         row.loan = loan
     closed = [row for row in standing if row.is_open]
+    lateness.foresee(loan, closed, on=on)
     changed = _with_terms(loan, closed, terms, first_due=first_due, on=on)
     settled = max((row.due_date for row in standing if not row.is_open), default=on)
     if changed.first_due <= settled:
@@ -127,9 +128,9 @@ def plan(
         name: sum((row.owing_of(name) for row in closed if row.due_date <= on), ZERO)
         for name in CHARGES
     }
-    late["penalties"] = owed.penalties
+    penalties = late["penalties"] = sum((row.owing_of("penalties") for row in closed), ZERO)
     capitalised = late if arrears == CAPITALISE else dict.fromkeys(CHARGES, ZERO)
-    total = {"interest": owed.interest, "fees": owed.fees, "penalties": owed.penalties}
+    total = {"interest": owed.interest, "fees": owed.fees, "penalties": penalties}
     carried = {name: total[name] - capitalised[name] for name in CHARGES}
     unearned = sum((row.owing_of("principal") for row in closed), ZERO) - owed.principal
     principal = loan.position.principal - unearned + added + sum(capitalised.values(), ZERO)
@@ -419,7 +420,9 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     loan.capitalised += wanted.turned_into_principal - wanted.unearned
     fields = [*TERMS, "principal_grace", "interest_grace", "first_due", "capitalised"]
     changes.save_loan(loan, fields, by=by, reason=reason)
+    anew = wanted.begins_anew and loan.income_basis == IncomeBasis.ACCRUAL
     return [
+        *(_no_longer_earned(wanted, loan) if anew else ()),
         Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, wanted.dropped),
         *(
             Line(chart.LOAN_PRINCIPAL, RECEIVABLES[name], wanted.capitalised[name])
@@ -429,4 +432,28 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
         Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, max(wanted.unearned, ZERO)),
         Line(chart.LOAN_PRINCIPAL, chart.CAPITALISED_INTEREST, max(-wanted.unearned, ZERO)),
         Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, wanted.interest),
+    ]
+
+
+def _no_longer_earned(wanted: Plan, loan: Loan) -> list[Line]:
+    """Take interest that was earned by time and is not paid out of the income again; book lines.
+
+    That is the prudent reading on the accrual basis: what is owed on the new schedule is earned
+    anew, as its days pass. What was paid on the instalments that are closed stays earned.
+    """
+    position = loan.position
+    settled = loan.repayments.exclude(status__in=[*Repayment.OPEN, *Repayment.GONE])
+    stays = sum(
+        (row.interest - row.interest_waived for row in settled if row.due_date <= wanted.on), ZERO
+    )
+    paid = sum((row.interest_paid for row in wanted.closed), ZERO)
+    back = position.interest_earned - stays - paid
+    waiting = min(max(back, ZERO), position.interest_suspended)
+    Position.objects.filter(pk=loan.pk).update(
+        interest_earned=stays, interest_suspended=position.interest_suspended - waiting
+    )
+    return [
+        Line(chart.SUSPENDED_INTEREST, chart.UNEARNED_INTEREST, waiting),
+        Line(chart.INTEREST_INCOME, chart.UNEARNED_INTEREST, max(back - waiting, ZERO)),
+        Line(chart.UNEARNED_INTEREST, chart.INTEREST_INCOME, max(-back, ZERO)),
     ]

@@ -11,7 +11,8 @@ from lms.errors import Refused
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models import Loan, LoanChange, Repayment, Tranche
-from lms.loans.operations import changes, restructuring, rows
+from lms.loans.models.terms import PenaltyBase
+from lms.loans.operations import changes, lateness, restructuring, rows
 from lms.money import ZERO, kes
 from lms.payments.models import Payout
 from lms.payments.operations import pay_out
@@ -34,10 +35,14 @@ def pay_tranche(
             raise Refused(f"It was paid out on {dates.show(tranche.paid_on)} already.")
         if by.pk == loan.approved_by_id:
             raise Refused(f"You approved {loan.number}: someone else must pay its tranches out.")
+        lateness.bring_up_to(loan, on=on)
         amount, before = tranche.amount, changes.State(loan)
         reason = f"Tranche of {kes(amount)} paid out"
         wanted = plan(loan, amount, on=on)
         lines = restructuring.write(wanted, loan, by=by, reason=reason)
+        if loan.penalty_base == PenaltyBase.OUTSTANDING:  # more principal makes lateness dearer
+            late = list(loan.repayments.overdue(on=on))
+            rows.save_repayments(late, by=by, reason=reason, changed_on=on)
         loan.undisbursed -= amount
         changes.save_loan(loan, ["undisbursed"], by=by, reason=reason)
         payout = pay_out(
