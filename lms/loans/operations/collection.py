@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # So many instalments are looked at first; more only when the money reaches further.
-AT_ONCE = 12
+AT_ONCE = 31
 
 
 def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from django.db.models import Max
 from simple_history.utils import bulk_create_with_history
@@ -57,15 +58,18 @@ class Lateness:
         self.loan, self.rule = loan, loan.penalty_rule
         self.words = penalties.describe(self.rule)
         self.most = penalties.most(self.rule, loan_principal=loan.principal)
-        self.maturity = None
-        if self.rule.base != "none" and self.rule.stops_at == "maturity":
-            standing = loan.repayments.exclude(status__in=Repayment.GONE)
-            self.maturity = standing.aggregate(day=Max("due_date"))["day"]
-        self.default = (
-            NonPerforming.objects.filter(loan=loan, ended_on=None).first()
-            if self.rule.base != "none"
-            else None
-        )
+
+    @cached_property
+    def maturity(self) -> date | None:
+        if self.rule.stops_at != "maturity":
+            return None
+        standing = self.loan.repayments.exclude(status__in=Repayment.GONE)
+        return standing.aggregate(day=Max("due_date"))["day"]
+
+    @cached_property
+    def default(self) -> NonPerforming | None:
+        """The spell in which the loan is non-performing, if it is."""
+        return NonPerforming.objects.filter(loan=self.loan, ended_on=None).first()
 
     def due(self, row: Repayment, charged: Charged, *, outstanding: Decimal, on: date) -> Decimal:
         """Return what the rule charges an instalment on a day beyond what it has (KES).
@@ -157,8 +161,7 @@ def bring_up_to(
     Every verb that changes what is owed calls this first. `instalments` are the caller's own open
     instalments, of which at least all overdue ones, to be charged in place; their rows are saved.
     """
-    lateness = Lateness(loan) if loan.penalty_base != "none" else None
-    if lateness is None or loan.status != Loan.Status.ACTIVE:
+    if loan.penalty_base == "none" or loan.status != Loan.Status.ACTIVE:
         return []
     eve = on - EVE
     if instalments is None:
@@ -166,6 +169,7 @@ def bring_up_to(
     late = [row for row in instalments if row.is_overdue(on=eve)]
     if not late:
         return []
+    lateness = Lateness(loan)
     made = work_out(
         lateness,
         instalments,

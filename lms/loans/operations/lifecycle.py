@@ -214,7 +214,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
         security.must_stand(loan)
         calculator = loan.calculator(disbursed_on=on, tranches=())
         _must_work(calculator)
-        create_schedule(loan, calculator, by=by)
+        made = create_schedule(loan, calculator, by=by)
         paid_off = _pay_off(old, loan, by=by, on=on) if old else ZERO
         _pay_out(
             loan,
@@ -237,7 +237,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
             reason="Disbursed",
             fields=("disbursed_on", "undisbursed", "capitalised"),
         )
-        rows.rebuild(loan)
+        rows.open_position(loan, made)
     return loan
 
 

@@ -11,6 +11,7 @@ from lms.ledger import chart
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, Position, Repayment
 from lms.loans.operations import deferral
+from lms.money import ZERO
 
 MONEY_FIELDS = [
     *COMPONENTS,
@@ -98,6 +99,26 @@ def rebuild(loan: Loan) -> Position:
     """Write the position of a locked loan anew from its rows; the loan then carries it."""
     Position.objects.rebuild([loan.pk])
     loan.position = Position.objects.get(pk=loan.pk)
+    return loan.position
+
+
+def open_position(loan: Loan, repayments: Collection[Repayment]) -> Position:
+    """Write the position of a loan that was just paid out, on which nothing is paid yet."""
+    sums = {name: sum((getattr(row, name) for row in repayments), ZERO) for name in COMPONENTS}
+    late = (row.due_date for row in repayments if is_in_arrears(row))
+    loan.position = Position(
+        loan=loan,
+        principal=loan.lent,
+        unscheduled=loan.lent - sums.pop("principal"),
+        overdue_since=min(late, default=None),
+        **sums,
+    )
+    Position.objects.bulk_create(
+        [loan.position],
+        update_conflicts=True,
+        unique_fields=["loan"],
+        update_fields=["principal", "unscheduled", *sums, "overdue_since"],
+    )
     return loan.position
 
 
