@@ -6,7 +6,7 @@ from decimal import Decimal
 from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Allocation, Loan, Position, Repayment
+from lms.loans.models import Allocation, Loan, Position, Recovery, Repayment
 from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
 from lms.payments.models import Payment, Payout, Refund
@@ -58,6 +58,8 @@ def _allocations_are_what_is_paid() -> None:
         allocated[part.repayment_id, part.component] += part.amount
         by_payment[part.payment_id] += part.amount
     assert {key: value for key, value in allocated.items() if value} == paid
+    for recovery in Recovery.objects.all():
+        by_payment[recovery.payment_id] += recovery.amount
     for payment in Payment.objects.all():
         assert payment.allocated == by_payment[payment.pk]
 

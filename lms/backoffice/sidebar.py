@@ -65,6 +65,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Changes of loans", "loans.loanchange", "history_edu"),
             Entry("Penalties", "loans.penalty", "gavel"),
             Entry("Waivers", "loans.waiver", "volunteer_activism"),
+            Entry("Death claims", "loans.deathclaim", "deceased"),
+            Entry("Issued documents", "loans.issueddocument", "description"),
             Entry("Guarantors", "loans.guarantor", "handshake"),
             Entry("Collateral", "loans.collateral", "directions_car"),
             Entry("Loan products", "loans.loanproduct", "sell"),

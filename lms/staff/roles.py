@@ -17,6 +17,11 @@ OPERATIONS = {
     "reschedule_loan": "loans",
     "restructure_loan": "loans",
     "undo_loan": "loans",
+    "settle_loan": "loans",
+    "write_off_loan": "loans",
+    "transfer_loan": "loans",
+    "record_death": "loans",
+    "refund_payment": "payments",
     "approve_productversion": "loans",
     "waive_repayment": "loans",
     "waive_principal": "loans",
@@ -53,6 +58,8 @@ MODELS = {
     "productfee": "loans",
     "eligibilityrule": "loans",
     "loan": "loans",
+    "issueddocument": "loans",
+    "deathclaim": "loans",
     "loanfee": "loans",
     "loanchange": "loans",
     "tranche": "loans",
@@ -82,6 +89,8 @@ SEE_LENDING = {
     "productfee": "view",
     "eligibilityrule": "view",
     "loan": "view",
+    "issueddocument": "view",
+    "deathclaim": "view",
     "loanfee": "view",
     "loanchange": "view",
     "tranche": "view",
@@ -162,7 +171,7 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
     ),
     "Cashier": (
         [SEE_LENDING, {"payment": "add", "callback": "view"}],
-        ("match_payment", "disburse_loan", "collect_loan"),
+        ("match_payment", "disburse_loan", "collect_loan", "settle_loan"),
     ),
     "Accountant": (
         [
@@ -177,7 +186,7 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
                 "repayment": "add change",
             },
         ],
-        ("match_payment", "reverse_payment"),
+        ("match_payment", "reverse_payment", "refund_payment"),
     ),
     "Auditor": ([SEE_ALL], ()),
 }

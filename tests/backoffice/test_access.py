@@ -23,9 +23,11 @@ APPEND_ONLY = {
     "ledger.JournalEntry",
     "ledger.Transfer",
     "loans.Allocation",
+    "loans.IssuedDocument",
     "loans.NonPerforming",
     "loans.Recovery",
     "mpesa.Callback",
+    "payments.Refund",
 }
 # Made anew from other rows, or thrown away.
 DERIVED = {

@@ -4,10 +4,12 @@ from django.contrib import admin
 from import_export.fields import Field
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from lms.backoffice.base import StaffAdmin
+from lms.backoffice.forms import ReasonDialog
 from lms.loans.models import Allocation, Loan, Penalty, Waiver
+from lms.loans.operations import relief
 from lms.money import kes
 from lms.payments.models import Payment
 
@@ -69,7 +71,8 @@ class WaiverResource(OfInstalmentResource):
     class Meta:
         model = Waiver
         fields = (
-            "loan", "number", "waived_on", "component", "amount", "reason", "waived_by__username",
+            "loan", "number", "waived_on", "kind", "component", "amount", "reason",
+            "waived_by__username", "reversed_on",
         )  # fmt: skip
         export_order = fields
 
@@ -77,12 +80,43 @@ class WaiverResource(OfInstalmentResource):
 @admin.register(Waiver)
 class WaiverAdmin(OfInstalment):
     resource_classes = (WaiverResource,)
-    list_display = ("waived_on", "instalment", "customer", "component", "shown_amount", "reason",
-                    "waived_by")  # fmt: skip
+    list_display = ("waived_on", "instalment", "customer", "kind", "component", "shown_amount",
+                    "reason", "waived_by", "reversed_on")  # fmt: skip
     list_select_related = (*OfInstalment.list_select_related, "waived_by")
-    list_filter = (("component", ChoicesDropdownFilter), ("waived_on", RangeDateFilter))
-    fields = ("repayment", "waived_on", "component", "shown_amount", "reason", "waived_by")
-    readonly_fields = ("shown_amount",)
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("component", ChoicesDropdownFilter),
+        ("waived_on", RangeDateFilter),
+    )
+    fields = ("repayment", "waived_on", "kind", "component", "shown_amount", "reason",
+              "waived_by", "reversed_on")  # fmt: skip
+    readonly_fields = ("shown_amount", "kind", "reversed_on")
+    actions_detail = ("take_back",)
+    actions_row = ("take_back",)
+    offers = {"take_back": relief.is_reversible}
+
+    def has_waive_permission(self, request, obj=None):
+        return request.user.has_perm("loans.waive_repayment")
+
+    @action(
+        description="Take back",
+        permissions=["waive"],
+        icon="undo",
+        dialog={
+            "title": "Take this waiver back",
+            "description": "The instalment owes it again; a closed loan opens again.",
+            "form_class": ReasonDialog,
+            "form_submit_text": "Take back",
+        },
+    )
+    def take_back(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            relief.reverse_waiver,
+            form,
+            done=lambda waiver: f"{waiver} is owed again.",
+        )
 
 
 class AllocationResource(OfInstalmentResource):

@@ -23,7 +23,9 @@ from unfold.widgets import (
 )
 
 from lms import dates, money, phones
+from lms.backoffice.admin.deaths import DeathActions
 from lms.backoffice.admin.imports import ImportLink
+from lms.backoffice.admin.refunds import RefundActions
 from lms.backoffice.admin.stk import CustomerStkPush
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -253,7 +255,7 @@ def _late_since() -> Subquery:
 
 
 @admin.register(Customer)
-class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
+class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, StaffAdmin):
     import_kind = "customers"
     opens = frozenset({"add", "change"})
     form = CustomerForm
@@ -359,10 +361,24 @@ class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
     )
     inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, MessageInline)
     actions = ("verify_selected",)
-    actions_detail = ("stk_push", "verify", "reject")
+    actions_detail = (
+        "stk_push",
+        "verify",
+        "reject",
+        {
+            "title": "More",
+            "icon": "more_horiz",
+            "items": ["refund_credit", "record_death", "undo_death"],
+        },
+    )
     actions_row = ("verify", "reject")
     offers = {
         "stk_push": lambda customer: bool(customer.owing),
+        "refund_credit": lambda customer: bool(customer.credit),
+        "record_death": lambda customer: (
+            customer.kind == Customer.Kind.INDIVIDUAL and not customer.died_on
+        ),
+        "undo_death": lambda customer: bool(customer.died_on),
         "verify": lambda customer: customer.kyc_status != Customer.Kyc.VERIFIED,
         "reject": lambda customer: customer.kyc_status != Customer.Kyc.REJECTED,
     }
@@ -423,6 +439,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, StaffAdmin):
             ("Credit balance", kes(customer.credit)),
             ("Days late", str((on - late).days) if late and late < on else "None"),
             ("Registered", dates.show(dates.day_of(customer.registered_at))),
+            *([("Died", dates.show(customer.died_on))] if customer.died_on else []),
         ]
         age = customer.age(on=on)
         return facts if age is None else [*facts, ("Age", str(age))]

@@ -18,9 +18,19 @@ from lms.backoffice.admin.loan_preview import preview_of
 from lms.errors import Refused
 from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Allocation, Loan, LoanProduct, Penalty, Repayment, Waiver
+from lms.loans.models import (
+    Allocation,
+    DeathClaim,
+    Loan,
+    LoanChange,
+    LoanProduct,
+    Penalty,
+    Repayment,
+    Waiver,
+)
 from lms.loans.models.security import cover_ratio
 from lms.loans.operations import changes as loan_changes
+from lms.loans.operations import collection
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -70,6 +80,7 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
         ("Paid out", dates.show(loan.disbursed_on)),
         *([("Still to pay out", kes(loan.undisbursed))] if loan.undisbursed else []),
         *([("Restructured", dates.show(loan.restructured_on))] if loan.restructured_on else []),
+        *_written_off(loan),
         ("Price", loan.rate_label),
         ("Cover", _cover(loan)),
         ("Officer", officer),
@@ -80,6 +91,13 @@ def _cover(loan: Loan) -> str:
     """Return how much of what is owed the held collateral would bring in a forced sale."""
     ratio = cover_ratio(loan)
     return f"{ratio:.0%}" if ratio else "None"
+
+
+def _written_off(loan: Loan) -> list[tuple[str, str]]:
+    """Return what the customer still owes beside the books, where a part was written off."""
+    if not loan.changes.filter(kind=LoanChange.Kind.WRITE_OFF, undone_on=None).exists():
+        return []
+    return [("Written off, still owed", kes(collection.still_owed(loan)))]
 
 
 def rhythm_of(loan: Loan | LoanProduct) -> str:
@@ -176,6 +194,8 @@ def relief(loan: Loan, *, on: date) -> dict:
     return {
         "waivers": waivers.select_related("repayment", "waived_by").order_by("-pk"),
         "charges": charges.select_related("repayment", "charged_by").order_by("-pk"),
+        "recoveries": loan.recoveries.select_related("payment").order_by("-pk"),
+        "claim": DeathClaim.objects.filter(loan=loan).first(),
         "rule": loan.penalty_rule,
     }
 
@@ -278,6 +298,7 @@ STATUS_COLOURS = {
     "Approved": "primary",
     "Active": "success",
     "Closed": "default",
+    "Written off": "danger",
     "Rejected": "danger",
     "Withdrawn": "warning",
 }

@@ -21,6 +21,7 @@ from lms import dates, money, phones
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import LoanActions
 from lms.backoffice.admin.loan_changes import LoanChangeActions
+from lms.backoffice.admin.loan_endings import LoanEndings
 from lms.backoffice.admin.loan_form import (
     CollateralInline,
     FeeInline,
@@ -36,6 +37,7 @@ from lms.backoffice.base import StaffAdmin
 from lms.backoffice.figures import still_owing
 from lms.backoffice.totals import Totals
 from lms.loans.models import Loan, LoanProduct, Repayment
+from lms.loans.models.collections import written_off_balance
 from lms.loans.operations import lifecycle, rows
 from lms.loans.penalties import describe
 from lms.money import kes
@@ -135,6 +137,7 @@ class LoanAdmin(
     LoanPreview,
     LoanStory,
     LoanChangeActions,
+    LoanEndings,
     LoanActions,
     Totals,
     StaffAdmin,
@@ -263,7 +266,8 @@ class LoanAdmin(
     # --- Lists ---------------------------------------------------------------------------------
     def get_queryset(self, request):
         """The page of one loan needs the same neighbours as the list."""
-        return super().get_queryset(request).select_related(*self.list_select_related)
+        found = super().get_queryset(request).select_related(*self.list_select_related)
+        return found.annotate(still_owed=written_off_balance())
 
     def get_search_results(self, request, queryset, search_term):
         if not search_term.strip():
@@ -368,6 +372,8 @@ class LoanAdmin(
         + F("position__penalties"),
     )
     def outstanding(self, loan):
+        if loan.status == Status.WRITTEN_OFF:
+            return f"{kes(loan.still_owed)} written off"
         return kes(loan.position.outstanding) if hasattr(loan, "position") else "-"
 
     @display(description="Days late", ordering=F("position__overdue_since").desc(nulls_last=True))

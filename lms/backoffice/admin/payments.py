@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
+from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.base import StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.totals import Totals
@@ -358,6 +359,7 @@ class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
             amount=money.total("amount"),
             allocated=money.total("allocated"),
             credited=money.total("credited"),
+            refunded=money.total("refunded"),
         )
         waiting = rows.unallocated().select_related(None).aggregate(sum=money.total("amount"))
         return [
@@ -365,6 +367,7 @@ class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
             ("Received", kes(sums["amount"])),
             ("Allocated", kes(sums["allocated"])),
             ("Held as credit", kes(sums["credited"])),
+            ("Paid back", kes(sums["refunded"])),
             ("Unallocated", kes(waiting["sum"])),
         ]
 
@@ -431,13 +434,17 @@ def receipt_of(payment: Payment) -> dict:
 
 # --- Money out ---------------------------------------------------------------------------
 @admin.register(Payout)
-class PayoutAdmin(Totals, StaffAdmin):
-    """What was paid to customers. Written by disbursing; to be read here."""
+class PayoutAdmin(UndoRefund, Totals, StaffAdmin):
+    """What was paid to customers: loans, further parts of them, credit given back."""
 
-    list_display = ("number", "paid_on", "method", "reference", "shown_amount", "customer_name",
-                    "subject", "branch", "paid_by")  # fmt: skip
+    list_display = ("number", "paid_on", "kind", "shown_state", "method", "reference",
+                    "shown_amount", "customer_name", "subject", "branch", "paid_by")  # fmt: skip
     list_select_related = ("customer", "branch", "paid_by")
-    list_filter = (("method", ChoicesDropdownFilter), ("paid_on", RangeDateFilter))
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("method", ChoicesDropdownFilter),
+        ("paid_on", RangeDateFilter),
+    )
     search_fields = ("subject",)
     search_help_text = "Loan number, reference, or the customer's phone, ID or name"
     ordering = ("-pk",)
@@ -457,6 +464,10 @@ class PayoutAdmin(Totals, StaffAdmin):
     def totals_of(self, rows):
         sums = rows.aggregate(count=Count("pk"), amount=money.total("amount"))
         return [("Payouts", f"{sums['count']:,}"), ("Paid out", kes(sums["amount"]))]
+
+    @display(description="State", label={"Reversed": "danger", "Paid": "success"})
+    def shown_state(self, payout):
+        return "Reversed" if payout.reversed_on else "Paid"
 
     @display(description="Payout")
     def number(self, payout):

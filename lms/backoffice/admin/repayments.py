@@ -139,9 +139,9 @@ class AllocationInline(ReadOnlyTabular):
 
 class WaiverInline(ReadOnlyTabular):
     model = Waiver
-    fields = ("waived_on", "component", "shown_amount", "reason", "waived_by")
+    fields = ("waived_on", "kind", "component", "shown_amount", "reason", "waived_by",
+              "reversed_on")  # fmt: skip
     readonly_fields = fields
-    show_change_link = False
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("waived_by")

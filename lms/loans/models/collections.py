@@ -6,14 +6,16 @@ from typing import NoReturn
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Round
 from django.db.models.lookups import GreaterThan
 
 from lms import money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry
 from lms.loans.allocation import COMPONENTS
+from lms.loans.models.changes import Recovery
 from lms.loans.models.loans import Loan
-from lms.loans.models.repayments import Component, Repayment
+from lms.loans.models.repayments import Component, Repayment, Waiver
 from lms.money import ZERO, MoneyField
 from lms.payments.models import Payment
 
@@ -162,6 +164,23 @@ class Position(models.Model):
                 setattr(self, name, getattr(self, name) + due - paid - waived)
         if row["status"] in Repayment.OPEN and row["since"]:
             self.overdue_since = min(self.overdue_since or row["since"], row["since"])
+
+
+def written_off_balance() -> Round:
+    """Return, for annotating loans, what each customer still owes of what was written off (KES)."""
+    lost = Waiver.objects.standing().filter(
+        repayment__loan=OuterRef("pk"), kind=Waiver.Kind.WRITE_OFF
+    )
+    recovered = Recovery.objects.filter(loan=OuterRef("pk"))
+    lost, recovered = (
+        Coalesce(
+            Subquery(rows.order_by().values(key).annotate(sum=money.total("amount")).values("sum")),
+            models.Value(ZERO),
+            output_field=MoneyField(),
+        )
+        for rows, key in ((lost, "repayment__loan"), (recovered, "loan"))
+    )
+    return money.exact(lost - recovered)
 
 
 def last_payment_on() -> Subquery:

@@ -19,6 +19,8 @@ from lms.money import CENT, ZERO, kes
 
 CHARGES = ("penalties", "fees", "interest")
 EVERYTHING = (*CHARGES, "principal")
+# Waivers that are no part of a larger decision.
+REVERSIBLE = (Waiver.Kind.RELIEF, Waiver.Kind.TOLERANCE)
 
 Part = tuple[Repayment, str, Decimal]  # so many KES of a component of an instalment
 
@@ -126,10 +128,15 @@ def reverse_waiver(waiver: Waiver, *, reason: str, by, on: date) -> Waiver:
     return waiver
 
 
+def is_reversible(waiver: Waiver) -> bool:
+    """Tell whether a waiver stands by itself, so that it may be taken back by itself."""
+    return waiver.reversed_on is None and waiver.kind in REVERSIBLE
+
+
 def _must_be_reversible(waiver: Waiver, row: Repayment, loan: Loan, *, on: date) -> None:
     if waiver.reversed_on:
         raise Refused(f"It was taken back on {dates.show(waiver.reversed_on)} already.")
-    if waiver.kind not in (Waiver.Kind.RELIEF, Waiver.Kind.TOLERANCE):
+    if waiver.kind not in REVERSIBLE:
         raise Refused(
             f"This is “{waiver.get_kind_display().lower()}”, part of a larger decision: "
             "undo that instead."
@@ -143,10 +150,9 @@ def _must_be_reversible(waiver: Waiver, row: Repayment, loan: Loan, *, on: date)
 
 def is_remainder(loan: Loan) -> bool:
     """Tell whether what a locked loan still owes is so little that it may be given up."""
-    owed = loan.position.outstanding
     return (
         loan.status == Loan.Status.ACTIVE
-        and 0 < owed <= loan.closing_tolerance
+        and 0 < loan.position.outstanding <= loan.closing_tolerance
         and not loan.position.unscheduled
         and not loan.undisbursed
     )
@@ -159,6 +165,8 @@ def forgive_remainder(loan: Loan, *, by, on: date) -> list[Waiver]:
     """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        if loan.status != Loan.Status.ACTIVE:
+            raise Refused(f"{loan.number} is {loan.get_status_display().lower()}.")
         if not is_remainder(loan):
             raise Refused(
                 f"{loan.number} closes with at most {kes(loan.closing_tolerance)} unpaid: "

@@ -123,7 +123,7 @@ def _lines(waivers: list[Waiver], loan: Loan) -> list[Line]:
     sums = dict.fromkeys(EVERYTHING, ZERO)
     for waiver in waivers:
         sums[waiver.component] += waiver.amount
-    covered = min(sums["principal"], _allowance(loan.branch_id))
+    covered = min(sums["principal"], allowance(loan.branch_id))
     unearned, suspended = _not_income(loan, sums["interest"])
     lost = chart.LOANS_WRITTEN_OFF
     return [
@@ -137,7 +137,7 @@ def _lines(waivers: list[Waiver], loan: Loan) -> list[Line]:
     ]
 
 
-def _allowance(branch_id: int) -> Decimal:
+def allowance(branch_id: int) -> Decimal:
     """Return the allowance for losses that a branch has built (KES), and hold it."""
     Branch.objects.select_for_update(no_key=True).get(pk=branch_id)
     return max(-balance(chart.ALLOWANCE, branch_id=branch_id), ZERO)
