@@ -129,8 +129,8 @@ class PaymentResource(ModelResource):
         model = Payment
         fields = (
             "number", "value_date", "method", "reference", "amount", "account", "customer",
-            "payer_name", "payer_phone", "status", "allocated", "credited", "branch", "taken_by",
-            "received_at", "note",
+            "payer_name", "payer_phone", "status", "allocated", "credited", "refunded",
+            "branch", "taken_by", "received_at", "note",
         )  # fmt: skip
         export_order = fields
 

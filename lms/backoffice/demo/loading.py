@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from lms.backoffice.demo import people, proof, takeover
+from lms.backoffice.demo import endings, people, proof, takeover
 from lms.backoffice.demo.incidents import Incidents
 from lms.backoffice.demo.story import Story
 from lms.customers.models import Customer
@@ -97,6 +97,7 @@ def load(*, now: datetime) -> None:
         with transaction.atomic():
             story.begin()
             Incidents(story, daraja).plan()
+            endings.plan(story)
             takeover.plan(story)
             story.live_until(story.till.inbox_from)
         # Prompts and messages commit before they leave the house, so these days do as well.

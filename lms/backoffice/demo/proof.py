@@ -21,7 +21,8 @@ def prove() -> None:
     """Compare each control account with what it controls. Raises BooksDiffer."""
     standing = Payment.objects.standing()
     expected = {RECEIVABLES[name]: _sum(Position.objects.all(), F(name)) for name in COMPONENTS}
-    expected[chart.UNALLOCATED] = -_sum(standing, F("amount") - F("allocated") - F("credited"))
+    placed = F("allocated") + F("credited") + F("refunded")
+    expected[chart.UNALLOCATED] = -_sum(standing, F("amount") - placed)
     expected[chart.CUSTOMER_CREDIT] = -_sum(standing, F("credited"))
     wrong = [
         f"account {code} stands at {money.kes(booked)}, its rows say {money.kes(wanted)}"
