@@ -60,6 +60,35 @@ def test_some_instalments_are_written_off_and_the_loan_runs_on(loan, kamau):
     prove()
 
 
+def test_a_loan_whose_other_instalments_are_paid_ends_as_written_off(loan, kamau):
+    rows = list(loan.repayments.filter(number__in=(1, 2)))
+    writing_off.write_off(loan, reason="Agreed in court", repayments=rows, by=kamau, on=DAY)
+
+    payment = pay(loan, 113_470 - 2 * 9_456, on=DAY)
+
+    loan.refresh_from_db()
+    assert (loan.status, collection.still_owed(loan)) == ("written_off", 2 * 9_456)
+    prove()
+    recovered = pay(loan, 456, on=DAY)
+    assert (recovered.allocated, collection.still_owed(loan)) == (456, 18_456)
+    collection.take_back(payment, reason="Bounced", by=kamau, on=DAY)
+    loan.refresh_from_db()
+    assert loan.status == "active"
+    prove()
+
+
+def test_a_write_off_stays_while_money_is_recovered_on_it(loan, kamau):
+    writing_off.write_off(loan, reason="Gone", by=kamau, on=DAY)
+    payment = pay(loan, 456, on=DAY)
+
+    with pytest.raises(Refused, match=r"KES 456\.00 was recovered since"):
+        writing_off.undo_write_off(loan, reason="Back", by=kamau, on=DAY)
+    collection.take_back(payment, reason="x", by=kamau, on=DAY)
+    writing_off.undo_write_off(loan, reason="Back", by=kamau, on=DAY)
+
+    prove()
+
+
 def test_a_part_falls_on_the_oldest_charges_first(loan, kamau):
     writing_off.write_off(loan, reason="Agreed", amount=D(10_000), by=kamau, on=DAY)
 

@@ -9,7 +9,7 @@ from simple_history.utils import bulk_create_with_history
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Loan, Position, Repayment
+from lms.loans.models import Loan, Position, Repayment, Waiver
 from lms.loans.operations import deferral
 from lms.money import ZERO
 
@@ -154,12 +154,19 @@ def end_or_reopen(loan: Loan, *, by, on: date) -> None:
     if loan.capitalised:
         deferral.follow(loan, by=by, on=on)
     clear = loan.position.outstanding == 0 and not loan.undisbursed
-    if loan.status == Loan.Status.ACTIVE and clear:
+    if loan.status == Loan.Status.ACTIVE and clear and _is_partly_lost(loan):
+        loan.move_to(Loan.Status.WRITTEN_OFF, by=by, reason="The rest was written off before")
+    elif loan.status == Loan.Status.ACTIVE and clear:
         loan.closed_on = on
         loan.move_to(Loan.Status.CLOSED, by=by, reason="Nothing is owed", fields=("closed_on",))
-    elif loan.status == Loan.Status.CLOSED and not clear:
+    elif loan.status in (Loan.Status.CLOSED, Loan.Status.WRITTEN_OFF) and not clear:
         loan.closed_on = None
         loan.move_to(Loan.Status.ACTIVE, by=by, reason="Money is owed again", fields=("closed_on",))
+
+
+def _is_partly_lost(loan: Loan) -> bool:
+    lost = Waiver.objects.standing().filter(kind=Waiver.Kind.WRITE_OFF)
+    return lost.filter(repayment__loan=loan).exists()
 
 
 def is_in_arrears(row: Repayment) -> bool:
