@@ -6,14 +6,14 @@ from decimal import Decimal
 from time import perf_counter
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Max
 
 from lms import dates
 from lms.closing.models import CloseFailure, DayClose
 from lms.errors import Refused
 from lms.loans.models import Loan
-from lms.loans.operations.night import STEPS, Step
+from lms.loans.operations.night import STEPS, Step, sql
 from lms.money import CENT
 
 CHUNK = 5_000  # loans in one transaction
@@ -161,11 +161,9 @@ def _pieces(step: Step, keys: list[int], day: date) -> Iterator[Piece]:
     first, last = keys[0], keys[-1]
     try:
         with transaction.atomic():
+            sql.be_quick()
             written = step.run(first, last, on=day)
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+            sql.check_keys()
     except OperationalError:
         raise
     except BROKEN as error:

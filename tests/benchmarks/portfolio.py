@@ -81,13 +81,13 @@ def fill(loans: int, *, on: date) -> None:
     branch = (
         "CASE i % 5 " + " ".join(f"WHEN {n} THEN {pk}" for n, pk in enumerate(branches)) + " END"
     )
-    i, k = _numbers("i", loans), _numbers("k", INSTALMENTS)
+    i, k = numbers("i", loans), numbers("k", INSTALMENTS)
     with connection.cursor() as cursor:
         for statement in (
-            _copy(Customer, original.customer_id, i, _customer(branch)),
-            _copy(Loan, original.pk, i, _loan(branch, on)),
-            _copy(Repayment, original.repayments.get().pk, f"{i}, {k}", _repayment(on)),
-            _copy(Position, original.pk, i, {"loan_id": f"{FIRST} + i"}),
+            copy(Customer, original.customer_id, i, _customer(branch)),
+            copy(Loan, original.pk, i, _loan(branch, on)),
+            copy(Repayment, original.repayments.get().pk, f"{i}, {k}", _repayment(on)),
+            copy(Position, original.pk, i, {"loan_id": f"{FIRST} + i"}),
             _position_of(),
             *_receipts(original, i, branch, on),
         ):
@@ -136,8 +136,8 @@ def _loan(branch: str, on: date) -> dict[str, str]:
         "branch_id": branch,
         "number_of_repayments": str(INSTALMENTS),
         "status": f"CASE WHEN {ALL_PAID} THEN 'closed' ELSE 'active' END",
-        "closed_on": f"CASE WHEN {ALL_PAID} THEN {_day(on, f'{DISBURSED} + 360')} END",
-        **dict.fromkeys(("applied_on", "approved_on", "disbursed_on"), _day(on, DISBURSED)),
+        "closed_on": f"CASE WHEN {ALL_PAID} THEN {day_after(on, f'{DISBURSED} + 360')} END",
+        **dict.fromkeys(("applied_on", "approved_on", "disbursed_on"), day_after(on, DISBURSED)),
     }
 
 
@@ -146,13 +146,13 @@ def _repayment(on: date) -> dict[str, str]:
         "id": f"{FIRST} + i * {INSTALMENTS} + k",
         "loan_id": f"{FIRST} + i",
         "number": "k",
-        "due_date": _day(on, DUE),
+        "due_date": day_after(on, DUE),
         "principal": "1000",
         "interest": "100",
         "principal_paid": f"CASE WHEN {IS_PAID} THEN 1000 ELSE 0 END",
         "interest_paid": f"CASE WHEN {IS_PAID} THEN 100 ELSE 0 END",
         "status": f"CASE WHEN {IS_PAID} THEN 'completed' ELSE 'pending' END",
-        "paid_on": f"CASE WHEN {IS_PAID} THEN {_day(on, DUE)} END",
+        "paid_on": f"CASE WHEN {IS_PAID} THEN {day_after(on, DUE)} END",
     }
 
 
@@ -173,7 +173,7 @@ def _receipts(original: Loan, i: str, branch: str, on: date) -> list[str]:
     payment = Payment.objects.get(reference="UAA0000000")
     part = Allocation.objects.filter(payment=payment).earliest("pk")
     key = f"{FIRST} + i * {INSTALMENTS} + k"
-    source = f"{i}, {_numbers('k', PAID_WITH_RECEIPT)}"
+    source = f"{i}, {numbers('k', PAID_WITH_RECEIPT)}"
     paid = {
         "id": key,
         "reference": f"'U' || (100000000 + i * {INSTALMENTS} + k)",
@@ -181,7 +181,7 @@ def _receipts(original: Loan, i: str, branch: str, on: date) -> list[str]:
         "amount": "1100",
         "allocated": "1100",
         "credited": "0",
-        "value_date": _day(on, DUE),
+        "value_date": day_after(on, DUE),
         "account": f"'LN' || ({FIRST} + i)",
         "payer_phone": "'254' || (700000000 + i)",
         "customer_id": f"{FIRST} + i",
@@ -190,9 +190,9 @@ def _receipts(original: Loan, i: str, branch: str, on: date) -> list[str]:
     }
     parts = {"payment_id": key, "repayment_id": key, "component": "'principal'", "amount": "1000"}
     return [
-        _copy(Payment, payment.pk, source, paid, where=IS_PAID),
-        _copy(Allocation, part.pk, source, {"id": key, **parts}, where=IS_PAID),
-        _copy(
+        copy(Payment, payment.pk, source, paid, where=IS_PAID),
+        copy(Allocation, part.pk, source, {"id": key, **parts}, where=IS_PAID),
+        copy(
             Allocation,
             part.pk,
             source,
@@ -202,7 +202,7 @@ def _receipts(original: Loan, i: str, branch: str, on: date) -> list[str]:
     ]
 
 
-def _copy(
+def copy(
     model: type[Model], pk: int, source: str, changes: Mapping[str, str], where: str = "1 = 1"
 ) -> str:
     """Return the INSERT that copies one row for every row of the source, with these changes."""
@@ -218,7 +218,7 @@ def _copy(
     )
 
 
-def _numbers(name: str, count: int) -> str:
+def numbers(name: str, count: int) -> str:
     """Return a FROM item of the numbers 1 to `count` in a column of this name."""
     if connection.vendor == "postgresql":
         return f"generate_series(1, {count}) AS numbers_{name}({name})"
@@ -228,7 +228,7 @@ def _numbers(name: str, count: int) -> str:
     )
 
 
-def _day(on: date, days: str) -> str:
+def day_after(on: date, days: str) -> str:
     """Return the SQL of the date so many days after a day."""
     if connection.vendor == "postgresql":
         return f"(DATE '{on}' + ({days}))"

@@ -26,34 +26,38 @@ def charge(first: int, last: int, *, on: date) -> int:
         f"AND r.status IN ({sql.OPEN}) AND r.due_date < {sql.day(on)})"
     )
     sql.lock(f"{late} AND {has_late}")
-    sql.put_aside("night_charge", _charges(late, on))
+    sql.put_aside("night_late", _late(late, on))
+    sql.put_aside("night_charge", _charges(on))
     charged = _write(first, on=on)
-    sql.drop("night_charge")
+    sql.drop("night_charge", "night_late")
     return charged
 
 
-def _charges(late: str, on: date) -> str:
-    """Return the query of what to charge: instalment, loan, branch, cents posted and suspended."""
-    until = _until(on)
+def _late(late: str, on: date) -> str:
+    """Return the query of the overdue instalments, each with its rule and base in cents."""
     return f"""
-        WITH late AS (
-            SELECT r.id AS repayment_id, r.loan_id, r.due_date, r.number, r.penalties_since,
-                   l.branch_id, l.penalty_base, l.penalty_frequency, l.penalty_grace_days,
-                   l.penalty_start, l.penalty_cap_kind,
-                   {sql.cents("l.penalty_value")} AS rate,
-                   {sql.cents("l.penalty_cap_value")} AS cap,
-                   {sql.cents("l.principal")} AS lent,
-                   CASE l.penalty_base
-                   WHEN 'fixed' THEN {sql.cents("l.penalty_value")}
-                   WHEN 'principal' THEN {sql.owing("r", "principal")}
-                   WHEN 'outstanding_principal' THEN {sql.cents("p.principal")}
-                   ELSE {sql.owing("r", "principal", "interest")} END AS base,
-                   {until} AS until
-              FROM loans_repayment AS r
-              JOIN loans_loan AS l ON l.id = r.loan_id
-              JOIN loans_position AS p ON p.loan_id = l.id
-             WHERE {late} AND r.status IN ({sql.OPEN}) AND r.due_date < {sql.day(on)}
-        ), counted AS (
+        SELECT r.id AS repayment_id, r.loan_id, r.due_date, r.number, r.penalties_since,
+               l.branch_id, l.penalty_base, l.penalty_frequency, l.penalty_grace_days,
+               l.penalty_start, l.penalty_cap_kind,
+               {sql.cents("l.penalty_value")} AS rate,
+               {sql.cents("l.penalty_cap_value")} AS cap,
+               {sql.cents("l.principal")} AS lent,
+               CASE l.penalty_base
+               WHEN 'fixed' THEN {sql.cents("l.penalty_value")}
+               WHEN 'principal' THEN {sql.owing("r", "principal")}
+               WHEN 'outstanding_principal' THEN {sql.cents("p.principal")}
+               ELSE {sql.owing("r", "principal", "interest")} END AS base,
+               {_until(on)} AS until
+          FROM loans_repayment AS r
+          JOIN loans_loan AS l ON l.id = r.loan_id
+          JOIN loans_position AS p ON p.loan_id = l.id
+         WHERE {late} AND r.status IN ({sql.OPEN}) AND r.due_date < {sql.day(on)}"""
+
+
+def _charges(on: date) -> str:
+    """Return the query of what to charge: instalment, loan, branch, cents posted and suspended."""
+    return f"""
+        WITH counted AS (
             SELECT late.*,
                    {sql.days("until", "due_date")} AS late_until,
                    {sql.days(sql.least("penalties_since", "until"), "due_date")} AS late_since,
@@ -62,21 +66,22 @@ def _charges(late: str, on: date) -> str:
                    WHEN 'amount' THEN cap * {PARTS}
                    WHEN 'percent_of_principal' THEN lent * cap * 30
                    WHEN 'percent_of_base' THEN base * cap * 30 END AS most
-              FROM late
-        ), charged AS (
-            SELECT c.repayment_id, SUM({sql.cents("a.amount + a.suspended")}) AS ever,
-                   SUM(CASE WHEN c.penalties_since IS NULL OR a.charged_on > c.penalties_since
-                       THEN {sql.cents("a.amount + a.suspended")} ELSE 0 END) AS since
-              FROM late AS c JOIN loans_penalty AS a ON a.repayment_id = c.repayment_id
-             WHERE a.charged_by_id IS NULL AND a.cancelled_on IS NULL
-             GROUP BY c.repayment_id
+              FROM night_late AS late
         ), wanted AS (
             SELECT counted.*,
                    ({_owed("late_until")})
                    - CASE WHEN penalties_since IS NULL THEN 0 ELSE ({_owed("late_since")}) END
                    - COALESCE(charged.since, 0) AS added,
                    COALESCE(charged.ever, 0) AS ever
-              FROM counted LEFT JOIN charged ON charged.repayment_id = counted.repayment_id
+              FROM counted
+              LEFT JOIN (
+                   SELECT c.repayment_id, SUM({sql.cents("a.amount + a.suspended")}) AS ever,
+                          SUM(CASE WHEN c.penalties_since IS NULL OR a.charged_on > c.penalties_since
+                              THEN {sql.cents("a.amount + a.suspended")} ELSE 0 END) AS since
+                     FROM night_late AS c JOIN loans_penalty AS a ON a.repayment_id = c.repayment_id
+                    WHERE a.charged_by_id IS NULL AND a.cancelled_on IS NULL
+                    GROUP BY c.repayment_id
+              ) AS charged ON charged.repayment_id = counted.repayment_id
         ), due AS (
             SELECT repayment_id, loan_id, branch_id, due_date, number,
                    CASE WHEN penalty_cap_kind IN ('amount', 'percent_of_principal')

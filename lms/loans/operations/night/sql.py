@@ -30,9 +30,24 @@ def fetch(statement: str) -> list[tuple]:
         return cursor.fetchall()
 
 
+def be_quick() -> None:
+    """Keep PostgreSQL from compiling statements: it takes longer than running them."""
+    if connection.vendor == "postgresql":
+        execute("SET LOCAL jit = off")
+
+
+def check_keys() -> None:
+    """Let a key that leads nowhere be refused now, not at the end of the transaction."""
+    if connection.vendor == "postgresql":
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
+        execute("SET CONSTRAINTS ALL DEFERRED")
+
+
 def put_aside(name: str, query: str) -> None:
     """Keep the rows of a query in a temporary table until `drop`."""
     execute(f"CREATE TEMPORARY TABLE {name} AS {query}")
+    if connection.vendor == "postgresql":  # or it expects a handful of rows, and joins by loops
+        execute(f"ANALYZE {name}")
 
 
 def drop(*names: str) -> None:
