@@ -125,7 +125,10 @@ def _transfers(kind: str, debit: str, credit: str, amount: str, on: date, table:
 
 def _statements(on: date):
     today = f"DATE '{on}'"
-    unpaid = "(r.principal - r.principal_paid - r.principal_waived + r.interest - r.interest_paid - r.interest_waived)"
+    unpaid = (
+        "(r.principal - r.principal_paid - r.principal_waived "
+        "+ r.interest - r.interest_paid - r.interest_waived)"
+    )
     yield f"""
         CREATE TEMPORARY TABLE charge ON COMMIT DROP AS
         SELECT r.id, r.loan_id, l.branch_id,
@@ -293,7 +296,7 @@ ENDS = {
 
 
 def ends() -> dict[str, str]:
-    """Return what is in each table that the night writes: how many rows, and a sum of their text."""
+    """Return what is in each table that the night writes: how many rows, and a digest."""
     found = {}
     with connection.cursor() as cursor:
         for name, query in ENDS.items():

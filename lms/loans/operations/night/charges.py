@@ -76,9 +76,11 @@ def _charges(on: date) -> str:
               FROM counted
               LEFT JOIN (
                    SELECT c.repayment_id, SUM({sql.cents("a.amount + a.suspended")}) AS ever,
-                          SUM(CASE WHEN c.penalties_since IS NULL OR a.charged_on > c.penalties_since
+                          SUM(CASE WHEN c.penalties_since IS NULL
+                                   OR a.charged_on > c.penalties_since
                               THEN {sql.cents("a.amount + a.suspended")} ELSE 0 END) AS since
-                     FROM night_late AS c JOIN loans_penalty AS a ON a.repayment_id = c.repayment_id
+                     FROM night_late AS c
+                     JOIN loans_penalty AS a ON a.repayment_id = c.repayment_id
                     WHERE a.charged_by_id IS NULL AND a.cancelled_on IS NULL
                     GROUP BY c.repayment_id
               ) AS charged ON charged.repayment_id = counted.repayment_id
