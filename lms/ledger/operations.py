@@ -50,7 +50,8 @@ def post(
     if not wanted:
         raise Refused("There is nothing to post: every amount is zero.")
     try:
-        with transaction.atomic():
+        # No savepoint: whoever is refused here ends the transaction it belongs to.
+        with transaction.atomic(savepoint=False):
             entry = JournalEntry.objects.create(
                 date=on,
                 kind=kind,

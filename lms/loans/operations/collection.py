@@ -42,7 +42,7 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
     already, and for a loan that was never disbursed.
     """
     with transaction.atomic():
-        loan = rows.lock(loan.pk)
+        loan = rows.lock(loan.pk, related=("position",))
         payment = Payment.objects.select_for_update().get(pk=payment.pk)
         if payment.status != Payment.Status.UNALLOCATED:
             raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")

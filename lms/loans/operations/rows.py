@@ -26,13 +26,12 @@ RECEIVABLES = {
 }
 
 
-def lock(pk: int) -> Loan:
+WITH_LOAN = ("customer", "branch", "product", "position")
+
+
+def lock(pk: int, *, related: tuple[str, ...] = WITH_LOAN) -> Loan:
     """Lock the loan, the one lock of its aggregate, until the transaction ends; return it."""
-    return (
-        Loan.objects.select_for_update(of=("self",))
-        .select_related("customer", "branch", "product", "position")
-        .get(pk=pk)
-    )
+    return Loan.objects.select_for_update(of=("self",)).select_related(*related).get(pk=pk)
 
 
 def lock_many(pks: Iterable[int]) -> list[Loan]:
