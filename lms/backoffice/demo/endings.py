@@ -12,6 +12,7 @@ from lms.payments import operations as payments
 from lms.payments.models import Payment
 
 LOST_AFTER = 100  # days
+LOST_FROM = 2_000  # KES
 
 
 def plan(story: Story) -> None:
@@ -49,7 +50,8 @@ def settle_early(story: Story, on: date) -> None:
 
 def write_off(story: Story, on: date) -> None:
     """Give the loan up that is late the longest; a little of it comes back a week later."""
-    lost = Loan.objects.overdue(on=on - timedelta(days=LOST_AFTER)).filter(undisbursed=0)
+    lost = Loan.objects.overdue(on=on - timedelta(days=LOST_AFTER))
+    lost = lost.filter(undisbursed=0, position__principal__gte=LOST_FROM)
     loan = lost.order_by("position__overdue_since", "pk").first()
     if loan is None:
         return
