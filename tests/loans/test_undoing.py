@@ -4,13 +4,16 @@ from decimal import Decimal
 import pytest
 
 from lms.errors import Refused
+from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.loans.models import Position
 from lms.loans.operations import collection, instalments, lifecycle, relief, settling, undoing
+from lms.loans.operations.night import accrual
 from lms.payments.models import Payout
 from tests import factories
 from tests.books import balances, prove
 from tests.loans.test_settling import money, pay
+from tests.nights import EVERYBODY
 
 D = Decimal
 DAY = date(2026, 1, 16)
@@ -53,6 +56,20 @@ def test_a_schedule_changed_by_hand_is_undone_too(loan, kamau):
     undoing.undo_disbursement(loan, reason="Wrong phone", by=kamau, on=DAY)
 
     assert {code: sum_ for code, sum_ in balances().items() if sum_} == {}
+
+
+def test_a_night_that_spoke_of_many_loans_keeps_the_others(kamau):
+    product = factories.product(income_basis="accrual")
+    loan = factories.active(product=product)
+    other = factories.active(product=product, customer=factories.otieno())
+    accrual.accrue(*EVERYBODY, on=DAY)
+    assert balances(subject=other.number)[chart.INTEREST_INCOME] < 0
+
+    undoing.undo_disbursement(loan, reason="Wrong phone", by=kamau, on=DAY)
+
+    assert {code: sum_ for code, sum_ in balances(subject=loan.number).items() if sum_} == {}
+    assert balances(subject=other.number)[chart.INTEREST_INCOME] < 0
+    prove()
 
 
 def test_it_is_refused_while_anything_stands_on_the_loan(loan, kamau):

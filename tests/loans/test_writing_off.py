@@ -7,11 +7,13 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.ledger.operations import Line, post
-from lms.loans.models import Waiver
+from lms.loans.models import NonPerforming, Position, Waiver
 from lms.loans.operations import collection, instalments, writing_off
+from lms.loans.operations.night import accrual
 from tests import factories
 from tests.books import balances, prove
 from tests.loans.test_settling import pay
+from tests.nights import EVERYBODY
 
 D = Decimal
 DAY = date(2026, 9, 1)
@@ -114,6 +116,46 @@ def test_an_undone_write_off_leaves_everything_as_it_was(loan, kamau):
     assert (loan.status, loan.position.outstanding) == ("active", D(113_470) - 9_456)
     assert {k: v for k, v in balances().items() if v} == {k: v for k, v in before.items() if v}
     assert collection.still_owed(loan) == 0
+    prove()
+
+
+def accruing():
+    """A loan that earns by time, in default since August: what is unpaid waits in suspense."""
+    loan = factories.active(product=factories.product(income_basis="accrual"))
+    pay(loan, 9_456, on=date(2026, 2, 15))
+    NonPerforming.objects.create(loan=loan, since=date(2026, 8, 1), principal=D(92_544))
+    accrual.accrue(*EVERYBODY, on=DAY)
+    return loan
+
+
+def test_interest_in_suspense_is_written_off_without_a_loss(kamau):
+    loan = accruing()
+    before = balances()
+    assert before[chart.SUSPENDED_INTEREST] < 0
+
+    writing_off.write_off(loan, reason="Gone", by=kamau, on=DAY)
+
+    booked = balances()
+    assert (booked[chart.SUSPENDED_INTEREST], booked[chart.UNEARNED_INTEREST]) == (0, 0)
+    assert booked[chart.LOANS_WRITTEN_OFF] == D(92_544)
+    assert booked[chart.INTEREST_INCOME] == -2_000
+    prove()
+    writing_off.undo_write_off(loan, reason="Back", by=kamau, on=DAY)
+    assert {k: v for k, v in balances().items() if v} == {k: v for k, v in before.items() if v}
+    assert accrual.accrue(*EVERYBODY, on=DAY) == 0
+
+
+def test_the_night_takes_the_income_of_a_lost_instalment_back(kamau):
+    loan = accruing()
+    rows = list(loan.repayments.filter(number=2))
+
+    writing_off.write_off(loan, reason="Court", repayments=rows, by=kamau, on=DAY)
+    accrual.accrue(*EVERYBODY, on=DAY)
+
+    position = Position.objects.get(pk=loan.pk)
+    owed = position.interest
+    assert -balances()[chart.UNEARNED_INTEREST] == owed + 2_000 - position.interest_earned
+    assert -balances()[chart.SUSPENDED_INTEREST] == position.interest_suspended
     prove()
 
 

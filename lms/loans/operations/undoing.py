@@ -1,12 +1,15 @@
 """Taking a disbursement back: the money never reached the customer, or went to the wrong one."""
 
+from collections import defaultdict
 from datetime import date
+from decimal import Decimal
 
 from django.db import transaction
 
+from lms import money
 from lms.errors import Refused
-from lms.ledger.models import JournalEntry
-from lms.ledger.operations import reverse
+from lms.ledger.models import JournalEntry, Transfer
+from lms.ledger.operations import Line, post
 from lms.loans.models import Allocation, Loan, Penalty, Position, Repayment, Waiver
 from lms.loans.operations import changes, rows, security
 from lms.loans.operations.rows import needs_reason
@@ -33,11 +36,7 @@ def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
         payout = _payout_of(loan, by=by)
         _must_be_untouched(loan)
         undo_payout(payout, reason=reason, by=by, on=on)
-        standing = JournalEntry.objects.filter(
-            transfers__subject=loan.number, reverses=None, reversed_by=None
-        )
-        for entry in standing.distinct().order_by("-pk"):
-            reverse(entry, reason=reason, on=on, by=by)
+        _empty_books(loan, reason=reason, by=by, on=on)
         instalments = list(loan.repayments.exclude(status__in=Repayment.GONE))
         for row in instalments:
             row.status = Repayment.Status.CANCELLED
@@ -54,6 +53,37 @@ def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
         )
         security.free(loan, reason=f"Disbursement undone: {reason}", by=by, on=on)
     return loan
+
+
+def _empty_books(loan: Loan, *, reason: str, by, on: date) -> None:
+    """Post the mirror of all that is still booked for a loan: edits of its schedule, accruals.
+
+    By net sums and not by entry: a nightly entry speaks of many loans.
+    """
+    net: dict[tuple, Decimal] = defaultdict(lambda: ZERO)
+    booked = Transfer.objects.filter(subject=loan.number).order_by()
+    for branch_id, debit, credit, amount in booked.values_list(
+        "branch_id", "debit_id", "credit_id"
+    ).annotate(sum=money.total("amount")):
+        first, second = sorted((debit, credit))
+        net[branch_id, first, second] += money.money(amount if debit == first else -amount)
+    times = JournalEntry.objects.filter(reference__startswith=f"undo:{loan.pk}:").count()
+    for branch_id in sorted({key[0] for key, amount in net.items() if amount}):
+        times += 1
+        post(
+            kind="disbursement_undone",
+            reference=f"undo:{loan.pk}:{times}",
+            on=on,
+            narration=f"Books of {loan.number} emptied: {reason}",
+            lines=[
+                Line(second, first, amount) if amount > 0 else Line(first, second, -amount)
+                for (place, first, second), amount in net.items()
+                if place == branch_id
+            ],
+            branch_id=branch_id,
+            by=by,
+            subject=loan.number,
+        )
 
 
 def _payout_of(loan: Loan, *, by) -> Payout:

@@ -11,7 +11,7 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.ledger.operations import Line, post
-from lms.loans.models import Loan, LoanChange, Repayment, Waiver
+from lms.loans.models import Loan, LoanChange, Position, Repayment, Waiver
 from lms.loans.models.terms import IncomeBasis
 from lms.loans.operations import changes, lateness, relief, rows
 from lms.loans.operations.collection import RECEIVABLES
@@ -47,17 +47,17 @@ def write_off(
         kind = Waiver.Kind.WRITE_OFF
         waivers = relief.give_up(parts, kind=kind, reason=reason, by=by, on=on)
         lost = sum((waiver.amount for waiver in waivers), ZERO)
+        is_all = lost == loan.position.outstanding
         entry = post(
             kind="write_off",
             reference=changes.key_of(loan),
             on=on,
             narration=f"Write-off of {loan.number}: {reason}",
-            lines=_lines(waivers, loan),
+            lines=_lines(waivers, loan, is_all=is_all),
             branch_id=loan.branch_id,
             by=by,
             subject=loan.number,
         )
-        is_all = not loan.repayments.unpaid().exists()
         if is_all:
             loan.move_to(Loan.Status.WRITTEN_OFF, by=by, reason=reason)
         rows.refresh(loan, by=by, on=on)
@@ -118,13 +118,13 @@ def _parts(
     return parts
 
 
-def _lines(waivers: list[Waiver], loan: Loan) -> list[Line]:
+def _lines(waivers: list[Waiver], loan: Loan, *, is_all: bool) -> list[Line]:
     """Return what a write-off posts: what was never income lessens what is to be earned."""
     sums = dict.fromkeys(EVERYTHING, ZERO)
     for waiver in waivers:
         sums[waiver.component] += waiver.amount
     covered = min(sums["principal"], allowance(loan.branch_id))
-    unearned, suspended = _not_income(loan, sums["interest"])
+    unearned, suspended = _not_income(loan, sums["interest"], is_all=is_all)
     lost = chart.LOANS_WRITTEN_OFF
     return [
         Line(chart.ALLOWANCE, RECEIVABLES["principal"], covered),
@@ -143,15 +143,20 @@ def allowance(branch_id: int) -> Decimal:
     return max(-balance(chart.ALLOWANCE, branch_id=branch_id), ZERO)
 
 
-def _not_income(loan: Loan, interest: Decimal) -> tuple[Decimal, Decimal]:
+def _not_income(loan: Loan, interest: Decimal, *, is_all: bool) -> tuple[Decimal, Decimal]:
     """Return how much of this unpaid interest is unearned, and how much waits in suspense.
 
-    On the cash basis none of it was earned; on the accrual basis the latest of it was not.
+    On the cash basis none of it was earned. On the accrual basis the latest of it was not; while
+    the loan runs on, the next night takes the income of the rest back.
     """
-    if loan.income_basis == IncomeBasis.CASH:
+    if loan.income_basis == IncomeBasis.CASH or not is_all:
         return interest, ZERO
     unearned = min(interest, -balance(chart.UNEARNED_INTEREST, subject=loan.number))
-    suspended = min(interest - unearned, -balance(chart.SUSPENDED_INTEREST, subject=loan.number))
+    suspended = min(interest - unearned, loan.position.interest_suspended)
+    Position.objects.filter(pk=loan.pk).update(
+        interest_earned=loan.position.interest_earned - (interest - unearned),
+        interest_suspended=loan.position.interest_suspended - suspended,
+    )
     return unearned, suspended
 
 
