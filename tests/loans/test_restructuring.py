@@ -12,6 +12,7 @@ from lms.ledger.models import Transfer
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Position, Repayment
 from lms.loans.operations import changes, collection, instalments, restructuring
+from lms.loans.operations.night.recalculated import recalculate
 from tests import factories
 from tests.books import balances, prove
 
@@ -304,6 +305,16 @@ def test_a_top_up_pays_out_and_spreads_all_principal_anew(loan, kamau):
     assert change.payout.reversed_on == date(2026, 2, 16)
 
 
+def test_a_top_up_of_a_late_loan_flags_it(loan, kamau):
+    restructuring.top_up(
+        loan, amount=D(20_000), method="cash", reference=None, number_of_repayments=12,
+        reason="x", by=kamau, on=date(2026, 3, 1),
+    )  # fmt: skip
+
+    loan.refresh_from_db()
+    assert loan.restructured_on == date(2026, 3, 1)
+
+
 @pytest.mark.parametrize(
     ("amount", "limit", "sentence"),
     [
@@ -371,4 +382,21 @@ def test_lateness_is_charged_before_the_terms_change_and_foreseen_in_the_plan(ka
     assert sum(row.principal for row in planned.made) == D("102851.00")
     loan.refresh_from_db()
     assert loan.position.principal == D("102851.00")
+    books_agree(loan)
+
+
+def test_interest_by_the_actual_balance_starts_anew_with_the_schedule(kamau):
+    loan = factories.active(product=factories.product(recalculates=True, day_count="actual/365"))
+    day = date(2026, 3, 1)
+    restructuring.restructure(
+        loan, number_of_repayments=10, first_due=date(2026, 4, 1), arrears="carry", reason="x",
+        by=kamau, on=day,
+    )  # fmt: skip
+    first = loan.repayments.get(version=2, due_date=date(2026, 4, 1))
+
+    recalculate(loan.pk, loan.pk, on=first.due_date)
+
+    # Carried are 2,038 for the 31 days to 15 February, and 852 for the 14 since on the principal
+    # not yet due; then all 100,000 at 24% costs 2,038.36 for the 31 days since 1 March.
+    assert loan.repayments.get(pk=first.pk).interest == D(2038) + D(852) + D(2038)
     books_agree(loan)

@@ -22,7 +22,7 @@ from lms.backoffice.figures import still_owing
 from lms.backoffice.forms import StaffDialog, date_field, money_field, reason_field
 from lms.errors import Refused
 from lms.loans.models import Loan
-from lms.loans.operations import collection, instalments, lifecycle, offers
+from lms.loans.operations import collection, instalments, lifecycle, offers, settling
 from lms.money import ZERO, kes, money
 from lms.payments.models import Method, Payment
 
@@ -107,9 +107,11 @@ class DisburseDialog(LoanDialog):
     @property
     def subject(self) -> str:
         try:
-            calculator = self.loan.calculator(disbursed_on=dates.today())
+            calculator = self.loan.calculator(disbursed_on=dates.today(), tranches=())
             fees, net = calculator.fees_deducted(), calculator.net_disbursed()
             added = calculator.fees_added().total
+            old = self.loan.refinances
+            paid_off = settling.payoff(old, on=dates.today()).total if old else ZERO
         except Refused as refusal:
             return refusal.message
         deducted = (
@@ -119,7 +121,9 @@ class DisburseDialog(LoanDialog):
         )
         if added:
             deducted += f", {kes(added)} of fees is added to what is owed"
-        return f"{super().subject}: {deducted}, the customer receives {kes(net)}."
+        if old:
+            deducted += f", {kes(paid_off)} pays {old.number} off"
+        return f"{super().subject}: {deducted}, the customer receives {kes(net - paid_off)}."
 
     def clean_on(self) -> date:
         if self.cleaned_data["on"] > dates.today():

@@ -179,8 +179,9 @@ class RestructureDialog(NewTermsDialog):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("rate", "method", "repay_every", "repay_unit"):
+        for name in ("method", "repay_every", "repay_unit"):
             self.initial.setdefault(name, getattr(self.loan, name))
+        self.initial.setdefault("rate", f"{self.loan.rate.normalize():f}")
         self.fields["rate"].label = f"Interest rate (% {self.loan.get_rate_period_display()})"
 
     def clean_on(self) -> date:

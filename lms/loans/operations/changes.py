@@ -151,6 +151,22 @@ def record(
     return change
 
 
+class Begun(NamedTuple):
+    """The day a new schedule begins on, and the interest carried onto its first instalment."""
+
+    on: date
+    carried: Decimal
+
+
+def begun(loan: Loan) -> dict[int, Begun]:
+    """Return the schedules of a loan that begin on a day of their own, by their version."""
+    return {
+        change.after["version"]: Begun(change.made_on, Decimal(change.after["carried"]))
+        for change in loan.changes.filter(undone_on=None)
+        if "carried" in change.after
+    }
+
+
 class Sides(NamedTuple):
     """The instalments that a change wrote, as they were and as it left them. Not to be saved."""
 

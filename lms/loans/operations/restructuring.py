@@ -206,11 +206,7 @@ def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
     standing = list(
         loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date", "number")
     )
-    made = {
-        change.after["version"]: change
-        for change in loan.changes.filter(undone_on=None)
-        if "carried" in change.after  # its schedule begins on its day
-    }
+    made = changes.begun(loan)
     latest = max((row.version for row in standing), default=1)
     found, left, begin = [], ZERO, loan.disbursed_on
     for row in standing:
@@ -219,9 +215,8 @@ def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
             continue
         row.loan = loan
         interest, owing = row.interest, row.owing
-        if change := made.pop(row.version, None):
-            begin = max(begin, change.made_on)
-            carried = Decimal(change.after.get("carried", 0))
+        if new := made.pop(row.version, None):
+            begin, carried = max(begin, new.on), new.carried
             waiting = max(carried - (interest - owing["interest"]), ZERO)
             interest, owing["interest"] = interest - carried, owing["interest"] - waiting
             left += waiting
@@ -289,9 +284,8 @@ def restructure(loan: Loan, *, arrears: str, reason: str, by, on: date, **terms)
         lateness.bring_up_to(loan, on=on)
         before = changes.State(loan)
         wanted = plan(loan, on=on, arrears=arrears, **terms)
-        lines = write(wanted, loan, by=by, reason=f"Restructured: {reason}")
         loan.restructured_on = on
-        changes.save_loan(loan, ["restructured_on"], by=by, reason=f"Restructured: {reason}")
+        lines = write(wanted, loan, by=by, reason=f"Restructured: {reason}")
         entry = None
         if any(line.amount for line in lines):
             entry = post(
@@ -333,7 +327,8 @@ def top_up(
 ) -> LoanChange:
     """Lend more on a running loan: pay it out and spread all principal anew, in one act.
 
-    Raises Refused beyond the limits of the product or of the person's approval.
+    A loan that was late is flagged as restructured. Raises Refused beyond the limits of the
+    product or of the person's approval.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
@@ -411,6 +406,8 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     Interest that becomes principal was not paid, so it is not earned yet: it is deferred until
     the principal that was lent is paid back (`operations.deferral`).
     """
+    if any(row.is_overdue(on=wanted.on) for row in wanted.closed):
+        loan.restructured_on = wanted.on  # less late than it was, without having been paid
     for row in wanted.closed:
         row.status = Repayment.Status.RESCHEDULED
     rows.save_repayments(wanted.closed, by=by, reason=reason, changed_on=None)
@@ -418,8 +415,8 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     for name in (*TERMS, "principal_grace", "interest_grace", "first_due"):
         setattr(loan, name, getattr(wanted.loan, name))
     loan.capitalised += wanted.turned_into_principal - wanted.unearned
-    fields = [*TERMS, "principal_grace", "interest_grace", "first_due", "capitalised"]
-    changes.save_loan(loan, fields, by=by, reason=reason)
+    fields = ["principal_grace", "interest_grace", "first_due", "capitalised", "restructured_on"]
+    changes.save_loan(loan, [*TERMS, *fields], by=by, reason=reason)
     anew = wanted.begins_anew and loan.income_basis == IncomeBasis.ACCRUAL
     return [
         *(_no_longer_earned(wanted, loan) if anew else ()),

@@ -8,7 +8,7 @@ from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans import recalculation
 from lms.loans.models import Allocation, Loan, Repayment
-from lms.loans.operations import rows
+from lms.loans.operations import changes, rows
 from lms.money import ZERO
 
 
@@ -31,9 +31,13 @@ def _recalculate(pk: int, *, on: date) -> int:
     row = standing.get(due_date=on)
     before = standing.filter(due_date__lt=on).order_by("-due_date").first()
     end = min(on, loan.interest_stops_on or on)
-    cost = recalculation.interest(
+    start, carried = before.due_date if before else loan.disbursed_on, ZERO
+    if before is None or before.version != row.version:
+        new = changes.begun(loan).get(row.version, changes.Begun(start, ZERO))
+        start, carried = max(start, new.on), new.carried
+    cost = carried + recalculation.interest(
         _balances(loan),
-        start=min(before.due_date if before else loan.disbursed_on, end),
+        start=min(start, end),
         end=end,
         annual_rate=loan.annual_rate,
         day_count=loan.day_count,
