@@ -6,7 +6,7 @@ import pytest
 from lms import jobs
 from lms.errors import Refused
 from lms.ledger.models import Transfer
-from lms.loans.models import DeathClaim, Penalty
+from lms.loans.models import DeathClaim, Loan, Penalty
 from lms.loans.operations import deaths, lifecycle, writing_off
 from lms.notifications.models import Message
 from tests import factories, nights
@@ -59,12 +59,15 @@ def test_nobody_reminds_the_dead(late, kamau):
 
 
 def test_applications_of_the_dead_are_withdrawn_and_none_are_taken(loan, kamau):
-    waiting = factories.approved(D(5_000))
+    waiting, draft = factories.approved(D(5_000)), factories.draft(D(4_000))
 
     deaths.record_death(loan.customer, died_on=DIED, by=kamau, on=DAY)
 
     waiting.refresh_from_db()
     assert (waiting.status, waiting.decision) == ("withdrawn", "The borrower died")
+    Loan.objects.filter(pk=draft.pk).update(status="draft")
+    with pytest.raises(Refused, match="Wanjiku Mwangi died on 25 Feb 2026"):
+        lifecycle.submit(draft, by=kamau, on=DAY)
     customer = waiting.customer
     customer.refresh_from_db()
     with pytest.raises(Refused, match="Wanjiku Mwangi died on 25 Feb 2026"):

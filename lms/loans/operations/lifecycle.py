@@ -43,8 +43,7 @@ def apply(
     than those in force, for a loan that was made elsewhere.
     Raises Refused naming the field that lies outside the product's limits.
     """
-    if customer.died_on:
-        raise Refused(f"{customer.name} died on {dates.show(customer.died_on)}.", field="customer")
+    _must_live(customer)
     version = version or offered(product, on=on)
     if Loan.key_of(details.get("legacy_number")):
         raise Refused(
@@ -71,6 +70,11 @@ def apply(
         loan.save()
         copy_fees(loan, by=by)
     return loan
+
+
+def _must_live(customer: Customer) -> None:
+    if customer.died_on:
+        raise Refused(f"{customer.name} died on {dates.show(customer.died_on)}.", field="customer")
 
 
 def offered(product: LoanProduct, *, on: date) -> ProductVersion:
@@ -112,6 +116,7 @@ def submit(loan: Loan, *, by, on: date) -> Loan:
     """
     with transaction.atomic():
         loan = rows.lock(loan.pk)
+        _must_live(loan.customer)
         loan.version.must_be_in_force(on=on)
         for sentence in loan.version.breaches(loan).values():
             raise Refused(sentence)
