@@ -12,6 +12,8 @@ from decimal import ROUND_CEILING, Decimal
 from functools import partial
 from random import Random
 
+from django.db import transaction
+
 from lms import dates
 from lms.backoffice.demo import names, people, plans, products
 from lms.backoffice.demo.clock import StoryClock
@@ -21,8 +23,9 @@ from lms.backoffice.demo.plans import Plan
 from lms.closing.operations import close_day
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import lifecycle, security
+from lms.loans.operations import lateness, lifecycle, security
 from lms.loans.operations.night import charges
+from lms.loans.operations.rows import lock as locked
 from lms.money import SHILLING, ZERO, money
 
 SEED = 254
@@ -297,8 +300,11 @@ class Story:
     ) -> None:
         """Let a customer pay what is due by `due` or today, in whole shillings.
 
-        One who stops pays what fell due before `last`, and not a shilling more.
+        That includes what being late has cost by then. One who stops pays what fell due before
+        `last`, and not a shilling more.
         """
+        with transaction.atomic():
+            lateness.bring_up_to(locked(loan.pk), on=on)
         rows = loan.repayments.unpaid().filter(due_date__lte=max(due, on))
         if last is not None:
             rows = rows.filter(due_date__lt=last)
