@@ -142,10 +142,14 @@ def close_day(*, on: str) -> str:
     return f"Closed: {', '.join(map(str, closed)) or 'no day was left'}"
 
 
-def close_again(*, day: str) -> str:
-    """Look at every loan once more for the latest day that is closed, or close a day."""
-    closing.close_day(dates.day_of(day), again=True)
-    return f"Closed again: {day}"
+def close_now(*, day: str) -> str:
+    """Close a day and what was missed before it; one that is closed is looked at again."""
+    wanted = dates.day_of(day)
+    if closing.latest() == wanted:
+        closing.close_day(wanted, again=True)
+    else:
+        closing.catch_up(wanted)
+    return f"Closed: {day}"
 
 
 def settle_unallocated() -> int:

@@ -8,7 +8,7 @@ def sync_roles(sender, **kwargs) -> None:
 
     from lms.staff import roles  # noqa: PLC0415
 
-    if Permission.objects.filter(content_type__app_label="imports").exists():
+    if Permission.objects.filter(content_type__app_label="closing").exists():
         roles.sync(Group, Permission)
 
 
@@ -19,5 +19,5 @@ class BackofficeConfig(AppConfig):
     verbose_name = "Back-office"
 
     def ready(self) -> None:
-        # The signal is only sent for apps with models; of those the imports migrate last.
-        post_migrate.connect(sync_roles, sender=self.apps.get_app_config("imports"))
+        # The signal is only sent for apps with models; of those the closing migrates last.
+        post_migrate.connect(sync_roles, sender=self.apps.get_app_config("closing"))

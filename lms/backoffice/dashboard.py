@@ -1,7 +1,7 @@
 """The first page: what today asks for, each number a link to the rows behind it."""
 
 import json
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import NamedTuple
 
 from django.http import HttpRequest
@@ -11,10 +11,12 @@ from lms import dates, phones
 from lms.backoffice import figures
 from lms.backoffice.figures import MOST_COUNTED
 from lms.backoffice.sidebar import list_url, may_see, waiting_work
+from lms.closing import operations as closing
 from lms.money import kes
 
 # A schedule that is this late has no worker to run it.
 WORKER_GRACE = timedelta(minutes=3)
+NIGHT_IS_OVER = time(2)
 # Side by side and with a legend, in greys that both themes bear.
 CHART_OPTIONS = json.dumps(
     {
@@ -67,7 +69,22 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
         "chart_options": CHART_OPTIONS,
         "arrears": made["arrears"] if may_see(request, "loans.loan") else None,
         "worker": worker_heartbeat(),
+        "night": night_of(on) if may_see(request, "closing.dayclose") else None,
     }
+
+
+def night_of(on: date) -> dict | None:
+    """Return what somebody should know of last night; None when it was closed for every loan.
+
+    Until two in the morning the worker may still be at it. An office that never closed a
+    day has nothing to miss yet.
+    """
+    latest, night = closing.latest(), on - timedelta(days=1)
+    if latest is None or (latest >= night and closing.is_closed(latest)):
+        return None
+    if latest < night and dates.now() < dates.instant(on, NIGHT_IS_OVER):
+        return None
+    return {"day": night, "latest": latest, "failures": closing.failures(latest)}
 
 
 def _gather(staff, on: date) -> dict:

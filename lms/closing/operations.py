@@ -47,8 +47,8 @@ def catch_up(until: date, *, by=None, tell: Tell = lambda step: None) -> list[da
     An office that never closed a day begins with the last.
     """
     first = until
-    if latest := DayClose.objects.aggregate(day=Max("day"))["day"]:
-        first = latest if not is_closed(latest) else latest + ONE_DAY
+    if begun := latest():
+        first = begun + ONE_DAY if is_closed(begun) else begun
     closed = []
     while first <= until:
         close_day(first, by=by, tell=tell)
@@ -61,6 +61,11 @@ def is_closed(day: date) -> bool:
     """Tell whether every step of a day is done, for all loans."""
     steps = DayClose.objects.filter(day=day, status=DayClose.Status.DONE, failures=0)
     return steps.count() == len(STEPS)
+
+
+def latest() -> date | None:
+    """Return the latest day whose close was begun."""
+    return DayClose.objects.aggregate(day=Max("day"))["day"]
 
 
 def failures(day: date) -> int:

@@ -30,7 +30,7 @@ from lms.loans.models import (
 )
 from lms.loans.models.security import cover_ratio
 from lms.loans.operations import changes as loan_changes
-from lms.loans.operations import collection
+from lms.loans.operations import collection, defaults
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -264,8 +264,12 @@ class LoanStory:
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.part_view)
-        url = path("<int:pk>/part/<slug:part>/", view, name="loans_loan_part")
-        return [url, *super().get_urls()]
+        proof = self.admin_site.admin_view(self.in_duplum_view)
+        return [
+            path("<int:pk>/part/<slug:part>/", view, name="loans_loan_part"),
+            path("<int:pk>/in-duplum/", proof, name="loans_loan_in_duplum"),
+            *super().get_urls(),
+        ]
 
     def get_changeform_datasets(self, request: HttpRequest):
         return TABS if request.resolver_match.kwargs.get("object_id") else ()
@@ -279,6 +283,18 @@ class LoanStory:
         context = {"loan": loan, **PARTS[part][1](loan, on=dates.today())}
         return render(request, f"admin/loans/parts/{part}.html", context)
 
+    def in_duplum_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the figures of the in duplum rule on a loan in default, ready to be printed."""
+        loan = self.get_object(request, str(pk))
+        default = loan and defaults.standing(loan)
+        if not default:
+            raise Http404
+        if not self.has_view_permission(request, loan):
+            raise PermissionDenied
+        on = dates.today()
+        context = {"loan": loan, "on": on, "proof": defaults.proof(default, on=on)}
+        return render(request, "admin/loans/in_duplum.html", context)
+
     def story(self, loan: Loan) -> dict:
         """Return what the header of a saved loan shows."""
         on = dates.today()
@@ -288,6 +304,7 @@ class LoanStory:
             "phone": phones.show(loan.customer.phone),
             "colour": STATUS_COLOURS.get(loan.get_status_display(), ""),
             "late": loan.days_late(on=on),
+            "default": defaults.standing(loan),
             "linked": linked_to(loan),
         }
 

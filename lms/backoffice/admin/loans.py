@@ -36,7 +36,7 @@ from lms.backoffice.badges import late_badge
 from lms.backoffice.base import StaffAdmin
 from lms.backoffice.figures import still_owing
 from lms.backoffice.totals import Totals
-from lms.loans.models import Loan, LoanProduct, Repayment
+from lms.loans.models import Loan, LoanProduct, NonPerforming, ProvisionTable, Repayment
 from lms.loans.models.collections import written_off_balance
 from lms.loans.operations import lifecycle, rows
 from lms.loans.penalties import describe
@@ -45,6 +45,7 @@ from lms.staff.models import Staff
 
 Status = Loan.Status
 MOST_FOUND = 500
+NPL = "npl"
 # Of no use to those who see one branch only.
 BY_BRANCH = ("branch", RelatedDropdownFilter)
 
@@ -74,8 +75,15 @@ class LateFilter(DropdownFilter):
         "61-90": (61, 90),
         "90+": (91, None),
         "over-30": (31, None),
+        "91-180": (91, 180),
+        "over-180": (181, None),
     }
-    NAMES = {"any": "Any", "over-30": "More than 30 (PAR30)", "90+": "More than 90"}
+    NAMES = {
+        "any": "Any",
+        "over-180": "More than 180",
+        "over-30": "More than 30 (PAR30)",
+        "90+": "More than 90",
+    }
 
     def lookups(self, request, model_admin):
         return [(key, self.NAMES.get(key, f"{key} days")) for key in self.BUCKETS]
@@ -89,6 +97,26 @@ class LateFilter(DropdownFilter):
         if most:
             late = late.filter(position__overdue_since__gte=on - timedelta(days=most))
         return late
+
+
+class ClassFilter(DropdownFilter):
+    """The class that the last night put a loan in, by the provision table of the books."""
+
+    title = "class"
+    parameter_name = "class"
+
+    def lookups(self, request, model_admin):
+        table = ProvisionTable.objects.booked().first()
+        bands = table.bands_on(dates.today()) if table else []
+        return [*((band.name, band.name) for band in bands), (NPL, "Non-performing")]
+
+    def queryset(self, request, queryset):
+        if self.value() == NPL:
+            standing = NonPerforming.objects.filter(ended_on=None)
+            return queryset.active().filter(pk__in=standing.values("loan"))
+        if self.value():
+            return queryset.active().filter(position__classification=self.value())
+        return queryset
 
 
 class OfficerFilter(DropdownFilter):
@@ -155,6 +183,7 @@ class LoanAdmin(
     list_filter = (
         StatusFilter,
         LateFilter,
+        ClassFilter,
         ("product", RelatedDropdownFilter),
         BY_BRANCH,
         OfficerFilter,

@@ -156,29 +156,25 @@ def _write(first: int, *, on: date) -> int:
     if not parameters:
         return 0
     same = " AND ".join(f"model.{name} = l.{name}" for name in RULE)
-    charged = sql.execute(
+    charged = sql.write(
+        Penalty,
         "INSERT INTO loans_penalty (repayment_id, amount, suspended, charged_on, rule) "
         f"SELECT t.repayment_id, t.posted / 100.0, t.suspended / 100.0, {sql.day(on)}, {words} "
         "FROM night_charge AS t JOIN loans_loan AS l ON l.id = t.loan_id "
         f"JOIN night_rule AS model ON {same} ORDER BY t.repayment_id",
-        parameters,
-    )
-    sql.drop("night_rule")
-    sql.keep_history(
-        Penalty,
-        "loans_penalty AS t JOIN night_charge AS c ON c.repayment_id = t.repayment_id "
+        which="JOIN night_charge AS c ON c.repayment_id = t.repayment_id "
         f"WHERE t.charged_on = {sql.day(on)} AND t.charged_by_id IS NULL "
         "AND t.cancelled_on IS NULL",
         kind="+",
         reason="SUBSTR(t.rule, 1, 100)",
+        parameters=parameters,
     )
-    sql.execute(
-        "UPDATE loans_repayment SET penalties = ROUND(penalties + t.posted / 100.0, 2) "
-        "FROM night_charge AS t WHERE t.repayment_id = loans_repayment.id AND t.posted > 0"
-    )
-    sql.keep_history(
+    sql.drop("night_rule")
+    sql.write(
         Repayment,
-        "loans_repayment AS t JOIN night_charge AS c ON c.repayment_id = t.id WHERE c.posted > 0",
+        "UPDATE loans_repayment SET penalties = ROUND(penalties + c.posted / 100.0, 2) "
+        "FROM night_charge AS c WHERE c.repayment_id = loans_repayment.id AND c.posted > 0",
+        which="JOIN night_charge AS c ON c.repayment_id = t.id WHERE c.posted > 0",
         kind="~",
         reason="'Penalty of the night'",
     )

@@ -95,22 +95,33 @@ def lock(where: str) -> None:
         execute(f"SELECT id FROM loans_loan AS l WHERE {where} ORDER BY id FOR NO KEY UPDATE")
 
 
-def keep_history(
-    model: type[models.Model], source: str, *, kind: str, reason: str, parameters: Sequence = ()
-) -> None:
-    """Write a history row of every row t of the source: `kind` is + for new ones, ~ for changed.
+def write(
+    model: type[models.Model],
+    statement: str,
+    *,
+    which: str,
+    kind: str,
+    reason: str,
+    parameters: Sequence = (),
+) -> int:
+    """Insert or update rows of a model with a history row each; return how many.
 
-    `reason` is SQL, and may hold placeholders of the parameters.
+    `which` finds the written rows again, as t, where the engine cannot go on with what it wrote.
+    `kind` is + for new rows, ~ for changed ones; `reason` is SQL over t.
     """
-    columns = [f'"{field.column}"' for field in model._meta.local_concrete_fields]
-    history = model.history.model._meta.db_table
-    now = connection.ops.adapt_datetimefield_value(dates.now())
-    execute(
-        f"INSERT INTO {history} ({', '.join(columns)}, history_date, history_type, "
-        f"history_change_reason) SELECT {', '.join(f't.{name}' for name in columns)}, %s, '{kind}',"
-        f" {reason} FROM {source}",
-        [now, *parameters],
+    table, history = model._meta.db_table, model.history.model._meta.db_table
+    names = [f'"{field.column}"' for field in model._meta.local_concrete_fields]
+    keep = (
+        f"INSERT INTO {history} ({', '.join(names)}, history_date, history_type, "
+        f"history_change_reason) SELECT {', '.join(f't.{name}' for name in names)}, %s, '{kind}',"
+        f" {reason} FROM "
     )
+    now = connection.ops.adapt_datetimefield_value(dates.now())
+    if connection.vendor == "postgresql":
+        written = ", ".join(f"{table}.{name}" for name in names)
+        return execute(f"WITH t AS ({statement} RETURNING {written}) {keep} t", [*parameters, now])
+    execute(statement, parameters)
+    return execute(f"{keep} {table} AS t {which}", [now])
 
 
 def post_entries(
