@@ -63,6 +63,11 @@ class LoanChange(models.Model):
     def __str__(self) -> str:
         return f"{self.loan.number}: {self.get_kind_display().lower()}"
 
+    @property
+    def begins_schedule(self) -> bool:
+        """Whether a schedule begins on its day, on the terms of then: a prepayment goes on."""
+        return "carried" in self.after and self.kind != self.Kind.PREPAYMENT
+
 
 class Tranche(models.Model):
     """A further part of a loan, to be paid out on a later day than the first."""

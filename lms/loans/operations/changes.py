@@ -23,7 +23,7 @@ from lms.loans.models import (
     Waiver,
 )
 from lms.loans.models.terms import Terms
-from lms.loans.operations import rows, transfers
+from lms.loans.operations import booking, lateness, rows, transfers
 from lms.loans.operations.rows import MONEY_FIELDS, needs_reason
 from lms.money import ZERO
 from lms.payments.models import Payment, Payout
@@ -215,6 +215,8 @@ def undo(
     with transaction.atomic():
         loan = rows.lock(change.loan_id)
         change = LoanChange.objects.select_related("entry", "payout__entry").get(pk=change.pk)
+        if change.kind == LoanChange.Kind.PREPAYMENT:
+            _cancel_penalties_since(change, loan, reason=reason, by=by, on=on)
         _must_be_free(change, loan, on=on)
         if change.payout_id and not money_is_back:
             raise Refused(
@@ -228,6 +230,8 @@ def undo(
         if change.entry_id and (not change.payout_id or change.entry != change.payout.entry):
             reverse(change.entry, reason=reason, on=on, by=by)
             transfers.gather(loan, by=by, on=on)
+        if change.kind == LoanChange.Kind.PREPAYMENT:
+            _take_money_back(change, loan, reason=reason, by=by, on=on)
         _take_waivers_back(change, reason=reason, by=by, on=on)
         _restore_rows(change, loan, reason=reason, by=by)
         _restore_loan(change, loan, reason=reason, by=by)
@@ -280,6 +284,29 @@ def _must_be_free(change: LoanChange, loan: Loan, *, on: date) -> None:
 def _value(model, name: str, kept):
     """Return a value of the record as the field of the model holds it."""
     return model._meta.get_field(name).to_python(kept)
+
+
+def _cancel_penalties_since(change: LoanChange, loan: Loan, *, reason: str, by, on: date) -> None:
+    """Take back what lateness cost since: on the instalments of before it costs another sum."""
+    charges = Penalty.objects.automatic().filter(
+        repayment__loan=loan, pk__gt=change.marks["penalty"]
+    )
+    charges = list(charges.select_related("repayment"))
+    touched = {charge.repayment_id: charge.repayment for charge in charges}
+    for charge in charges:
+        touched[charge.repayment_id].penalties -= charge.amount
+    lateness.cancel(charges, loan, reason=reason, by=by, on=on)
+    rows.save_repayments(list(touched.values()), by=by, reason=reason, changed_on=None)
+
+
+def _take_money_back(change: LoanChange, loan: Loan, *, reason: str, by, on: date) -> None:
+    """Take the payment off the loan that is a part of the change; it waits for a person."""
+    payment = Payment.objects.select_for_update().get(pk=change.payment_id)
+    entry = JournalEntry.objects.get(pk=change.after["placed"])
+    booking.take_back(entry, loan, reason=reason, by=by, on=on)
+    payment.allocated = ZERO
+    payment.status, payment.waits_for_staff = Payment.Status.UNALLOCATED, True
+    booking.save_payment(payment, by=by, reason=reason)
 
 
 def _take_waivers_back(change: LoanChange, *, reason: str, by, on: date) -> None:

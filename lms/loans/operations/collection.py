@@ -10,10 +10,8 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
-from lms.loans.allocation import Due, spread
-from lms.loans.models import Allocation, Loan, Recovery, Repayment, Waiver
-from lms.loans.models.terms import Surplus
-from lms.loans.operations import booking, lateness, relief, replay, rows
+from lms.loans.models import Allocation, Loan, LoanChange, Recovery, Waiver
+from lms.loans.operations import booking, changes, placing, prepaying, replay, rows, settling
 from lms.loans.operations.replay import Money
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import ZERO
@@ -29,141 +27,65 @@ __all__ = [
     "take_back",
 ]
 
-# So many instalments are looked at first; more only when the money reaches further.
-AT_ONCE = 31
-
 
 def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
     """Place an unallocated payment on a loan: the oldest dues first, in the loan's order.
 
-    It counts from its value date: what came later is replayed after it. What is left when nothing
-    more is owed stays as the customer's credit; so does everything on a closed loan. On a loan
-    that was written off it is a recovery. Raises Refused when the payment is placed or reversed
-    already, and for a loan that was never disbursed.
+    It counts from its value date: what came later is replayed after it. Where the terms say so,
+    what is left then prepays principal, or settles the loan when it covers the payoff; but not
+    behind a later event. What is left when nothing more may be paid stays as the customer's
+    credit; so does everything on a closed loan. On a loan that was written off it is a recovery.
+    Raises Refused when the payment is placed or reversed already, and for a loan that was never
+    disbursed.
     """
     with transaction.atomic():
         loan = rows.lock(loan.pk, related=("position",))
         payment = Payment.objects.select_for_update().get(pk=payment.pk)
-        if payment.status != Payment.Status.UNALLOCATED:
-            raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")
+        placing.must_wait(payment)
         if loan.status not in Loan.DISBURSED:
             raise Refused(
                 f"{loan.number} is {loan.get_status_display().lower()}: "
                 "only a disbursed loan can be paid."
             )
-        payment.status = Payment.Status.ALLOCATED
-        payment.waits_for_staff = False
-        payment.customer_id, payment.branch_id = loan.customer_id, loan.branch_id
-        reason = f"Allocated to {loan.number}"
         if loan.status == Loan.Status.WRITTEN_OFF:
+            placing.take(payment, loan)
             _recover(payment, loan, by=by, on=on)
-            booking.save_payment(payment, by=by, reason=reason)
+            booking.save_payment(payment, by=by, reason=f"Allocated to {loan.number}")
             return []
-        brought = Money(
-            payment=payment,
-            amount=payment.amount,
-            day=replay.counts_from(loan, payment.value_date),
-            from_credit=False,
+        if _prepays(payment, loan):
+            try:
+                return _pay_ahead(payment, loan, by=by, on=on)
+            except Refused:  # Nothing was written: it is placed like any other.
+                payment.refresh_from_db()
+                loan = rows.lock(loan.pk)
+        return placing.place(payment, loan, by=by, on=on)
+
+
+def _prepays(payment: Payment, loan: Loan) -> bool:
+    """Tell whether a payment is more than is due, on a loan that takes the rest as principal."""
+    if loan.surplus not in prepaying.KEPT_BY or loan.status != Loan.Status.ACTIVE:
+        return False
+    if payment.method == Payment.Method.OPENING:
+        return False
+    due = loan.repayments.unpaid().filter(due_date__lte=payment.value_date)
+    sums = due.with_totals().aggregate(sum=money.total("owing_total"))
+    return payment.amount > sums["sum"]
+
+
+def _pay_ahead(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
+    """Settle a loan with a payment that covers the payoff, or else prepay principal with it."""
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                settling.settle_early(loan, payment=payment, by=by, on=on)
+        except Refused:  # It is less than the payoff, or the loan cannot be settled.
+            keep = prepaying.KEPT_BY[loan.surplus]
+            prepaying.prepay(loan, payment=payment, keep=keep, by=by, on=on)
+    return list(
+        Allocation.objects.filter(
+            payment=payment, repayment__loan=loan, amount__gt=0, reversed_by=None
         )
-        return _bring(brought, loan, reason=reason, by=by, on=on)
-
-
-def _bring(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
-    """Place money on a locked loan, and save its payment."""
-    if replay.is_needed(loan, day=brought.day):
-        why = f"{brought.payment.number} counts from {brought.day:%d %b %Y}"
-        replay.replay(loan, bring=[brought], reason=why, by=by, on=on)
-        return list(
-            Allocation.objects.filter(
-                payment=brought.payment, repayment__loan=loan, amount__gt=0, reversed_by=None
-            )
-        )
-    return _place(brought, loan, reason=reason, by=by, on=on)
-
-
-def _place(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
-    """Place money on a locked loan on which nothing counts from a later day."""
-    payment, day = brought.payment, brought.day
-    ahead = not brought.from_credit and loan.surplus == Surplus.ADVANCE
-    open_rows, are_all = _open_rows(loan, brought.amount, day=day)
-    lateness.bring_up_to(loan, on=day, instalments=open_rows)
-    parts, left = spread(
-        brought.amount,
-        [Due(key=row.pk, due_date=row.due_date, owing=row.owing) for row in open_rows],
-        order=loan.allocation_order,
-        direction=loan.allocation_direction,
-        on=day,
-        ahead=ahead,
     )
-    if brought.from_credit and not parts:
-        return []
-    made = booking.book(
-        payment,
-        loan,
-        {(part.key, part.component): part.amount for part in parts},
-        counts_on=day,
-        from_credit=brought.from_credit,
-        by=by,
-        on=day if brought.from_credit else payment.value_date,
-    )
-    by_key = {row.pk: row for row in open_rows}
-    touched = {}
-    for part in parts:
-        row = touched[part.key] = by_key[part.key]
-        field = f"{part.component}_paid"
-        setattr(row, field, getattr(row, field) + part.amount)
-        owed = getattr(loan.position, part.component)
-        setattr(loan.position, part.component, owed - part.amount)
-    for row in touched.values():
-        row.settle(on=day)
-    changed = touched.values()
-    if loan.penalty_base == "outstanding_principal":
-        changed = {
-            **touched,
-            **{row.pk: row for row in open_rows if row.is_overdue(on=day)},
-        }.values()
-    rows.save_repayments(list(changed), by=by, reason=f"Paid by {payment.number}", changed_on=day)
-    payment.allocated += brought.amount - left
-    payment.credited = left
-    booking.save_payment(payment, by=by, reason=reason)
-    _move_position(loan, open_rows, are_all=are_all, on=day)
-    rows.end_or_reopen(loan, by=by, on=day)
-    relief.forgive_small(loan, by=by, on=day)
-    return made
-
-
-def _open_rows(loan: Loan, amount: Decimal, *, day: date) -> tuple[list[Repayment], bool]:
-    """Return the open instalments due by a day and those the money may reach, and if that is all.
-
-    So a payment costs the same whether the loan has twelve instalments or three hundred.
-    """
-    found: list[Repayment] = []
-    in_order = loan.repayments.unpaid().order_by("due_date", "number")
-    while True:
-        more = list(in_order[len(found) : len(found) + AT_ONCE])
-        found += more
-        if len(more) < AT_ONCE:
-            return found, True
-        if found[-1].due_date > day and sum((row.outstanding for row in found), ZERO) > amount:
-            return found, False
-
-
-def _move_position(loan: Loan, open_rows: list[Repayment], *, are_all: bool, on: date) -> None:
-    """Write the position of a loan after a payment, from the instalments that were looked at."""
-    position = loan.position
-    since = next(
-        (row.due_date for row in open_rows if row.is_open and rows.is_in_arrears(row)), None
-    )
-    if since is None and not are_all:
-        rows.refresh(loan, by=None, on=on)
-        return
-    position.overdue_since = since
-    position.last_event_on = max(position.last_event_on or on, on)
-    position.save(
-        update_fields=[
-            "principal", "interest", "fees", "penalties", "overdue_since", "last_event_on"
-        ]
-    )  # fmt: skip
 
 
 def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
@@ -218,7 +140,7 @@ def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
                 break
             before = payment.allocated
             brought = Money(payment=payment, amount=payment.credited, day=on, from_credit=True)
-            _bring(brought, loan, reason=f"Credit used on {loan.number}", by=by, on=on)
+            placing.bring(brought, loan, reason=f"Credit used on {loan.number}", by=by, on=on)
             used += payment.allocated - before
         if not used:
             raise Refused(f"Nothing is due on {loan.number} by {on:%d %b %Y}.")
@@ -228,8 +150,8 @@ def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
 def take_back(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Return a payment to the unallocated queue, as if it had never been placed.
 
-    What came after it is replayed. Only a person may place it again. Raises Refused unless it is
-    allocated.
+    What came after it is replayed; principal that it prepaid is owed as before. Only a person
+    may place it again. Raises Refused unless it is allocated.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
@@ -271,6 +193,9 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
         raise Refused(f"{payment.number} was just placed on another loan too: try again.")
     for recovery in payment.recoveries.filter(amount__gt=0, reversed_by=None):
         _take_recovery_back(recovery, reason=reason, by=by, on=on)
+    prepaid = LoanChange.objects.filter(payment=payment, kind=LoanChange.Kind.PREPAYMENT)
+    if change := prepaid.filter(undone_on=None).first():
+        return changes.undo(change, reason=reason, by=by, on=on).payment
     for loan in loans:
         drop = [placed for placed in replay.placed(loan) if placed.payment.pk == payment.pk]
         for placed in drop:

@@ -19,8 +19,7 @@ from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, LoanChange, Position, Repayment
 from lms.loans.models.terms import IncomeBasis, Method, Rebate
 from lms.loans.operations import changes, lateness, rows
-from lms.loans.operations.collection import RECEIVABLES
-from lms.loans.operations.rows import needs_reason
+from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payout
 from lms.payments.operations import pay_out
@@ -207,10 +206,16 @@ def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
         loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date", "number")
     )
     made = changes.begun(loan)
-    latest = max((row.version for row in standing), default=1)
-    found, left, begin = [], ZERO, loan.disbursed_on
+    # Instalments of before the last schedule that was made anew count only while they are open;
+    # what is left of a schedule by a prepayment is not another one.
+    prepaid = loan.changes.filter(undone_on=None, kind=LoanChange.Kind.PREPAYMENT)
+    left = {change.after["version"] for change in prepaid}
+    latest = max((row.version for row in standing if row.version not in left), default=1)
+    found, waits, begin = [], ZERO, loan.disbursed_on
     for row in standing:
-        if row.version != latest and not row.is_open:
+        if row.version == Repayment.BETWEEN:
+            continue
+        if row.version < latest and not row.is_open:
             begin = row.due_date
             continue
         row.loan = loan
@@ -219,7 +224,7 @@ def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
             begin, carried = max(begin, new.on), new.carried
             waiting = max(carried - (interest - owing["interest"]), ZERO)
             interest, owing["interest"] = interest - carried, owing["interest"] - waiting
-            left += waiting
+            waits += waiting
         found.append(
             settlement.Due(
                 key=row.pk,
@@ -231,7 +236,7 @@ def dues_of(loan: Loan) -> tuple[list[settlement.Due], Decimal]:
             )
         )
         begin = row.due_date
-    return found, left
+    return found, waits
 
 
 def _instalments(

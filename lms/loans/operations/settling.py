@@ -13,7 +13,7 @@ from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import changes, collection, lateness, relief, rows
+from lms.loans.operations import changes, lateness, placing, relief, rows
 from lms.loans.operations.restructuring import dues_of
 from lms.loans.settlement import Quote
 from lms.money import ZERO, kes
@@ -29,7 +29,7 @@ def payoff(loan: Loan, *, on: date) -> Quote:
     less the rebate of the product. After the day on which interest stops none is added. Raises
     Refused for a loan that does not run, is not paid out whole, or has principal on no instalment.
     """
-    _must_be_running(loan)
+    must_be_running(loan)
     rebate = "none" if loan.method != "flat" else loan.rebate
     day = min(on, loan.interest_stops_on or on)
     dues, carried = dues_of(loan)
@@ -46,7 +46,7 @@ def payoff(loan: Loan, *, on: date) -> Quote:
     return replace(quoted, on=on, good_through=on + timedelta(days=VALID_DAYS), per_day=ZERO)
 
 
-def _must_be_running(loan: Loan) -> None:
+def must_be_running(loan: Loan) -> None:
     if loan.status != Loan.Status.ACTIVE:
         raise Refused(
             f"{loan.number} is {loan.get_status_display().lower()}: "
@@ -70,8 +70,7 @@ def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
     with transaction.atomic():
         loan = rows.lock(loan.pk)
         payment = Payment.objects.select_for_update().get(pk=payment.pk)
-        if payment.status != Payment.Status.UNALLOCATED:
-            raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")
+        placing.must_wait(payment)
         day = payment.value_date
         lateness.bring_up_to(loan, on=day)
         quoted = quote_for(loan, amount=payment.amount, on=day)
@@ -84,7 +83,7 @@ def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
             by=by,
             on=day,
         )
-        collection.allocate(payment, loan, by=by, on=on)
+        placing.place(payment, loan, by=by, on=on)
     return change
 
 

@@ -14,9 +14,8 @@ from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Position, Repayment, Waiver
 from lms.loans.models.terms import IncomeBasis
 from lms.loans.operations import changes, lateness, relief, rows
-from lms.loans.operations.collection import RECEIVABLES
 from lms.loans.operations.relief import EVERYTHING, Part
-from lms.loans.operations.rows import needs_reason
+from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 from lms.staff.models import Branch
 
