@@ -83,6 +83,8 @@ class Repayment(models.Model):
     OPEN = (Status.PENDING, Status.PARTIAL)
     # What these still show as unpaid is not owed on them.
     GONE = (Status.CANCELLED, Status.RESCHEDULED)
+    # The `version` of principal that was paid between two due dates: it ends no period.
+    BETWEEN = 0
 
     loan = models.ForeignKey(Loan, models.PROTECT, related_name="repayments")
     number = models.PositiveIntegerField(validators=[MinValueValidator(1)])
@@ -91,7 +93,7 @@ class Repayment(models.Model):
         default=1,
         db_default=1,
         editable=False,
-        help_text="Which schedule of the loan it is of.",
+        help_text="Which schedule of the loan it is of; 0 for principal paid between due dates.",
     )
     due_date = models.DateField()
     principal = MoneyField("principal (KES)", default=ZERO)

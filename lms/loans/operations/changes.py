@@ -12,6 +12,7 @@ from lms import dates, money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import reverse
+from lms.loans.allocation import COMPONENTS
 from lms.loans.models import (
     Allocation,
     Loan,
@@ -303,7 +304,12 @@ def _take_money_back(change: LoanChange, loan: Loan, *, reason: str, by, on: dat
     """Take the payment off the loan that is a part of the change; it waits for a person."""
     payment = Payment.objects.select_for_update().get(pk=change.payment_id)
     entry = JournalEntry.objects.get(pk=change.after["placed"])
+    suspended = loan.position.interest_suspended
     booking.take_back(entry, loan, reason=reason, by=by, on=on)
+    transfers.gather(loan, by=by, on=on)
+    # What it let go of suspended interest comes back with the position as a whole.
+    loan.position.interest_suspended = suspended
+    loan.position.save(update_fields=["interest_suspended"])
     payment.allocated = ZERO
     payment.status, payment.waits_for_staff = Payment.Status.UNALLOCATED, True
     booking.save_payment(payment, by=by, reason=reason)
@@ -329,6 +335,8 @@ def _restore_rows(change: LoanChange, loan: Loan, *, reason: str, by) -> None:
     for row in touched:
         if row.pk not in kept:
             row.status = Repayment.Status.CANCELLED
+            for name in COMPONENTS:  # What the change itself paid on it is taken back by now.
+                setattr(row, f"{name}_paid", ZERO)
             continue
         for name in ROW_FIELDS:
             setattr(row, name, _value(Repayment, name, kept[row.pk][name]))

@@ -15,9 +15,9 @@ from lms.ledger.operations import Line, post
 from lms.loans.allocation import COMPONENTS
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.models import Loan, LoanChange, Repayment
-from lms.loans.models.terms import Method, Surplus
+from lms.loans.models.terms import IncomeBasis, Method, Surplus
 from lms.loans.operations import booking, changes, lateness, placing, rows, settling
-from lms.loans.operations.restructuring import last_of, owed_on
+from lms.loans.operations.restructuring import last_of, no_longer_earned, owed_on
 from lms.loans.schedule import period_rates
 from lms.loans.settlement import KEEPS
 from lms.money import ZERO, kes
@@ -67,9 +67,9 @@ class Plan:
 
 
 def preview(loan: Loan, *, amount: Decimal, on: date) -> dict[str, Plan]:
-    """Return what money on a day would make of a loan, by what is kept. Writes nothing.
+    """Return what money on a day would make of a loan, by what is kept; raises as `prepay` does.
 
-    Penalties that are not charged yet are left out. Raises Refused like `prepay`.
+    Writes nothing.
     """
     return {keep: plan(loan, amount=amount, keep=keep, on=on) for keep in KEEPS}
 
@@ -115,16 +115,15 @@ class _Left:
         standing = list(loan.repayments.exclude(status__in=Repayment.GONE).order_by("due_date"))
         for row in standing:
             row.loan = loan
+        lateness.foresee(loan, [row for row in standing if row.is_open], on=on)
         self.dues = [row for row in standing if row.is_open and row.due_date <= on]
         self.later = [row for row in standing if row.is_open and row.due_date > on]
         if not self.later:
             raise Refused(f"{loan.number} has no instalment to come.", field="amount")
         self.passed = [row for row in standing if row not in self.later]
-        kept = list(loan.changes.filter(undone_on=None).order_by("-number"))
-        # A new schedule began on the day of its change, on the terms of then. Principal that was
-        # paid between two due dates began no period.
+        kept = loan.changes.filter(undone_on=None).order_by("-number")
+        # A new schedule began on the day of its change, on the terms of then.
         began = next((change for change in kept if change.begins_schedule), None)
-        self.between = {change.after["prepaid"] for change in kept if "prepaid" in change.after}
         self.start = began.made_on if began else loan.disbursed_on
         fresh = {"fees": [], "tranches": ()} if began else {}
         self.calculator = RepaymentCalculator(loan.schedule_terms(disbursed_on=self.start, **fresh))
@@ -163,7 +162,7 @@ class _Left:
         balance = sum((row.owing_of("principal") for row in self.later), ZERO)
         found, begin = [], self.start
         for row in (*self.passed, *self.later):
-            if row.due_date <= self.start or row.pk in self.between:
+            if row.due_date <= self.start or row.version == Repayment.BETWEEN:
                 continue
             principal, fees = row.principal, row.fees
             if row.is_open and row.due_date > self.on:
@@ -195,8 +194,10 @@ class _Left:
         """Return the instalment that takes what is prepaid: numbers go on with due dates."""
         if not self._needs_holder():
             return self.passed[-1]
-        number, version = last_of(self.loan)
-        return Repayment(loan=self.loan, number=number + 1, version=version, due_date=self.on)
+        number, _ = last_of(self.loan)
+        return Repayment(
+            loan=self.loan, number=number + 1, version=Repayment.BETWEEN, due_date=self.on
+        )
 
     def earned(self) -> Decimal:
         """Return the interest that is earned by the day and not due yet (KES)."""
@@ -227,8 +228,6 @@ def prepay(loan: Loan, *, payment: Payment, keep: str, by, on: date) -> LoanChan
         details = {"placed": placed.pk}
         if loan.method != Method.FLAT:
             details["carried"] = wanted.carried
-        if wanted.holder.pk not in before.rows:
-            details["prepaid"] = wanted.holder.pk
         return changes.record(
             loan,
             before,
@@ -276,7 +275,10 @@ def _write(wanted: Plan, loan: Loan, payment: Payment, *, by, on: date) -> Journ
 
 
 def _book(wanted: Plan, loan: Loan, *, by, on: date) -> JournalEntry | None:
-    if not wanted.saved:
+    earned = ()
+    if loan.income_basis == IncomeBasis.ACCRUAL:
+        earned = no_longer_earned(wanted.closed, loan, on=on)
+    if not wanted.saved and not any(line.amount for line in earned):
         return None
     return post(
         kind="prepayment",
@@ -284,6 +286,7 @@ def _book(wanted: Plan, loan: Loan, *, by, on: date) -> JournalEntry | None:
         on=on,
         narration=f"Interest no longer due on {loan.number}, principal prepaid",
         lines=[
+            *earned,
             Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, max(wanted.saved, ZERO)),
             Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, max(-wanted.saved, ZERO)),
         ],

@@ -424,7 +424,7 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     changes.save_loan(loan, [*TERMS, *fields], by=by, reason=reason)
     anew = wanted.begins_anew and loan.income_basis == IncomeBasis.ACCRUAL
     return [
-        *(_no_longer_earned(wanted, loan) if anew else ()),
+        *(no_longer_earned(wanted.closed, loan, on=wanted.on) if anew else ()),
         Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, wanted.dropped),
         *(
             Line(chart.LOAN_PRINCIPAL, RECEIVABLES[name], wanted.capitalised[name])
@@ -437,7 +437,7 @@ def write(wanted: Plan, loan: Loan, *, by, reason: str) -> list[Line]:
     ]
 
 
-def _no_longer_earned(wanted: Plan, loan: Loan) -> list[Line]:
+def no_longer_earned(closed: Sequence[Repayment], loan: Loan, *, on: date) -> list[Line]:
     """Take interest that was earned by time and is not paid out of the income again; book lines.
 
     That is the prudent reading on the accrual basis: what is owed on the new schedule is earned
@@ -445,10 +445,8 @@ def _no_longer_earned(wanted: Plan, loan: Loan) -> list[Line]:
     """
     position = loan.position
     settled = loan.repayments.exclude(status__in=[*Repayment.OPEN, *Repayment.GONE])
-    stays = sum(
-        (row.interest - row.interest_waived for row in settled if row.due_date <= wanted.on), ZERO
-    )
-    paid = sum((row.interest_paid for row in wanted.closed), ZERO)
+    stays = sum((row.interest - row.interest_waived for row in settled if row.due_date <= on), ZERO)
+    paid = sum((row.interest_paid for row in closed), ZERO)
     back = position.interest_earned - stays - paid
     waiting = min(max(back, ZERO), position.interest_suspended)
     Position.objects.filter(pk=loan.pk).update(

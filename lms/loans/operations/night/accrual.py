@@ -58,7 +58,8 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
                    SUM(CASE WHEN r.due_date <= c.until THEN r.interest - r.interest_waived
                        ELSE 0 END) AS due,
                    SUM(r.interest_paid) AS paid,
-                   MAX(CASE WHEN r.due_date <= c.until THEN r.due_date END) AS before,
+                   MAX(CASE WHEN r.due_date <= c.until AND r.version > 0 THEN r.due_date END)
+                        AS before,
                    MIN(CASE WHEN r.due_date > c.until THEN r.due_date END) AS coming
               FROM loans_repayment AS r JOIN chosen AS c ON c.loan_id = r.loan_id
              WHERE r.loan_id BETWEEN {first} AND {last} AND r.status NOT IN ({sql.GONE})

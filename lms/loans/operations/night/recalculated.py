@@ -29,7 +29,11 @@ def _recalculate(pk: int, *, on: date) -> int:
     loan = rows.lock(pk)
     standing = loan.repayments.exclude(status__in=Repayment.GONE)
     row = standing.get(due_date=on)
-    before = standing.filter(due_date__lt=on).order_by("-due_date").first()
+    before = (
+        standing.filter(due_date__lt=on, version__gt=Repayment.BETWEEN)
+        .order_by("-due_date")
+        .first()
+    )
     end = min(on, loan.interest_stops_on or on)
     start, carried = before.due_date if before else loan.disbursed_on, ZERO
     if before is None or before.version != row.version:
