@@ -108,6 +108,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Staff", "staff.staff", "badge"),
             Entry("Roles", "auth.group", "admin_panel_settings"),
             Entry("Branches", "staff.branch", "store"),
+            Entry("Holidays", "staff.holiday", "beach_access"),
             Entry("Nightly close", "closing.dayclose", "bedtime"),
             Entry("Nightly failures", "closing.closefailure", "crisis_alert"),
             Entry("Provision tables", "loans.provisiontable", "table_view"),

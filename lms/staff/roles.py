@@ -42,6 +42,7 @@ OPERATIONS = {
 # Short names for models, as the table below writes them.
 MODELS = {
     "branch": "staff",
+    "holiday": "staff",
     "staff": "staff",
     "customer": "customers",
     "customerdocument": "customers",
@@ -90,6 +91,7 @@ MODELS = {
 }
 SEE_LENDING = {
     "branch": "view",
+    "holiday": "view",
     "customer": "view",
     "customerdocument": "view",
     "loanproduct": "view",
@@ -139,6 +141,7 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
             SEE_ALL,
             {
                 "branch": "add change",
+                "holiday": "add change delete",
                 "staff": "add change",
                 "loanproduct": "add change",
                 "productversion": "add change",

@@ -88,6 +88,18 @@ def test_the_preview_shows_price_and_every_instalment_and_stores_nothing(as_staf
     assert counts() == (0, 0, 0, 0, 0)
 
 
+def test_the_preview_warns_of_coarse_rounding_and_shows_capitalised_interest(as_staff, njeri):
+    product = factories.product(
+        instalment_multiple="50", principal_grace=2, interest_grace=2, grace_interest="capitalised"
+    )
+    loan = factories.draft(Decimal(780), product=product)
+
+    page = tell(as_staff(njeri).get(url_of(MODEL, "preview_of", loan.pk)))
+
+    assert "Interest added to the principal KES 32.00" in page
+    assert "round instalments to" in page
+
+
 def test_the_preview_needs_no_customer_yet(as_staff, njeri, form):
     page = tell(as_staff(njeri).post(url_of(MODEL, "preview"), form | {"customer": ""}))
 

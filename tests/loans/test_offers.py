@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
@@ -256,3 +257,17 @@ def test_what_was_approved_in_time_is_paid_out_on_its_terms(product, dearer, kam
     loan = lifecycle.disburse(loan, method="cash", reference=None, by=mutua, on=NOTICE)
 
     assert (loan.status, loan.version.number) == (Loan.Status.ACTIVE, 1)
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [({"method": "flat", "day_count": "actual/365"}, "recalculates"), ({}, "day_count")],
+)
+def test_interest_follows_the_balance_only_where_days_are_counted(dearer, terms, field):
+    for name, value in {**terms, "recalculates": True}.items():
+        setattr(dearer, name, value)
+
+    with pytest.raises(ValidationError) as refusal:
+        dearer.full_clean()
+
+    assert set(refusal.value.message_dict) == {field}

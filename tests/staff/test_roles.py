@@ -46,6 +46,7 @@ def test_no_role_may_delete_what_carries_money():
             "delete_productfee",
             "delete_eligibilityrule",
             "delete_schedule",
+            "delete_holiday",
         }
 
 

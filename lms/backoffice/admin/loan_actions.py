@@ -224,6 +224,7 @@ class LoanActions:
             "items": [
                 "take_current_terms",
                 "apply_credit",
+                "prepay",
                 "add_instalment",
                 "pay_tranche",
                 "reschedule",
@@ -251,6 +252,7 @@ class LoanActions:
         "take_payment": lambda loan: loan.status == Status.ACTIVE,
         "stk_push": lambda loan: loan.status == Status.ACTIVE,
         "apply_credit": lambda loan: loan.status == Status.ACTIVE,
+        "prepay": lambda loan: loan.status == Status.ACTIVE,
         "add_instalment": lambda loan: loan.status == Status.ACTIVE,
         "pay_tranche": lambda loan: loan.status == Status.ACTIVE and loan.undisbursed > 0,
         "reschedule": lambda loan: loan.status == Status.ACTIVE,

@@ -355,7 +355,7 @@ class LoanChangeActions:
         },
     )
     def reschedule(self, request, form, object_id):
-        return self.perform(request, object_id, rescheduling.reschedule, form, done=_changed)
+        return self.perform(request, object_id, rescheduling.reschedule, form, done=told_of)
 
     @action(
         description="Restructure",
@@ -370,7 +370,7 @@ class LoanChangeActions:
         },
     )
     def restructure(self, request, form, object_id):
-        return self.perform(request, object_id, restructuring.restructure, form, done=_changed)
+        return self.perform(request, object_id, restructuring.restructure, form, done=told_of)
 
     @action(
         description="Top up",
@@ -384,7 +384,7 @@ class LoanChangeActions:
         },
     )
     def top_up(self, request, form, object_id):
-        return self.perform(request, object_id, restructuring.top_up, form, done=_changed)
+        return self.perform(request, object_id, restructuring.top_up, form, done=told_of)
 
     @action(
         description="Refinance",
@@ -418,7 +418,7 @@ class LoanChangeActions:
         },
     )
     def pay_tranche(self, request, form, object_id):
-        return self.perform(request, object_id, tranches.pay_next, form, done=_changed)
+        return self.perform(request, object_id, tranches.pay_next, form, done=told_of)
 
     @action(
         description="Undo the last change",
@@ -442,7 +442,7 @@ class LoanChangeActions:
         )
 
 
-def _changed(change: LoanChange) -> str:
+def told_of(change: LoanChange) -> str:
     return f"{change.get_kind_display()}: {change.summary}."
 
 

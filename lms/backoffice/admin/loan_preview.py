@@ -32,6 +32,8 @@ class Preview(NamedTuple):
     net: Decimal
     deducted: Decimal
     added: Decimal
+    capitalised: Decimal
+    warning: str | None
     principal: Decimal
     interest: Decimal
     fees: Decimal
@@ -59,6 +61,8 @@ def preview_of(loan: Loan, *, on: date, fees: Sequence[Fee] | None = None) -> Pr
         net=calculator.net_disbursed(),
         deducted=calculator.fees_deducted().total,
         added=calculator.fees_added().total,
+        capitalised=calculator.capitalised_interest(),
+        warning=calculator.warning(),
         principal=sum((row.principal for row in rows), ZERO),
         interest=sum((row.interest for row in rows), ZERO),
         fees=sum((row.fees for row in rows), ZERO),

@@ -29,6 +29,7 @@ from lms.backoffice.admin.loan_form import (
     LoanForm,
     TrancheInline,
 )
+from lms.backoffice.admin.loan_prepaying import LoanPrepaying
 from lms.backoffice.admin.loan_preview import LoanPreview
 from lms.backoffice.admin.loan_story import STATUS_COLOURS, LoanStory, rhythm_of
 from lms.backoffice.admin.stk import LoanStkPush
@@ -165,6 +166,7 @@ class LoanAdmin(
     LoanPreview,
     LoanStory,
     LoanChangeActions,
+    LoanPrepaying,
     LoanEndings,
     LoanActions,
     Totals,

@@ -20,7 +20,7 @@ from lms.backoffice.base import StaffAdmin
 from lms.backoffice.forms import ReasonDialog
 from lms.money import kes
 from lms.staff import operations
-from lms.staff.models import Branch, Staff
+from lms.staff.models import Branch, Holiday, Staff
 from lms.staff.roles import ROLES
 
 
@@ -32,6 +32,16 @@ class BranchAdmin(StaffAdmin):
     list_filter = (("is_active", BooleanRadioFilter),)
     search_fields = ("name", "code")
     fields = ("name", "code", "town", "phone", "is_active")
+
+
+@admin.register(Holiday)
+class HolidayAdmin(StaffAdmin):
+    """Days on which nobody pays. They move due dates of loans that are made from now on."""
+
+    opens = frozenset({"add", "change", "delete"})
+    list_display = ("day", "name")
+    search_fields = ("name",)
+    fields = (("day", "name"),)
 
 
 class StaffResource(ModelResource):

@@ -57,8 +57,16 @@ class Plan:
         return self.made[1 if len(self.made) > 2 else 0].amount_due
 
     @property
+    def heading(self) -> str:
+        return KEPT[self.keep].capitalize()
+
+    @property
+    def last(self) -> Repayment:
+        return self.made[-1]
+
+    @property
     def summary(self) -> str:
-        last = self.made[-1]
+        last = self.last
         return (
             f"{kes(self.extra)} of principal prepaid, {KEPT[self.keep]}: {len(self.made)} left, "
             f"the last {kes(last.amount_due)} on {dates.show(last.due_date)}, "
