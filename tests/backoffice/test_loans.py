@@ -92,12 +92,12 @@ def test_the_preview_warns_of_coarse_rounding_and_shows_capitalised_interest(as_
     product = factories.product(
         instalment_multiple="50", principal_grace=2, interest_grace=2, grace_interest="capitalised"
     )
-    loan = factories.draft(Decimal(780), product=product)
+    loan = factories.draft(Decimal(1_000), product=product)
 
     page = tell(as_staff(njeri).get(url_of(MODEL, "preview_of", loan.pk)))
 
-    assert "Interest added to the principal KES 32.00" in page
-    assert "round instalments to" in page
+    assert 'Interest added to the principal</dt><dd class="text-important">KES 40.00' in page
+    assert "the last instalment would be KES" in page
 
 
 def test_the_preview_needs_no_customer_yet(as_staff, njeri, form):
