@@ -279,3 +279,69 @@ def test_any_order_of_arrival_gives_the_state_of_value_date_order(
     in_time = [(value, value, amount) for value, _, amount in days]
 
     assert run(days) == run(in_time)
+
+
+@pytest.mark.django_db
+def test_money_that_came_before_the_loan_counts_from_its_disbursement():
+    loan = lend()
+
+    early = pay(loan, "3468.00", value_date=date(2026, 1, 2), on=date(2026, 1, 20))
+
+    assert set(early.allocations.values_list("counts_on", flat=True)) == {DISBURSED}
+    assert loan.repayments.get(number=1).paid_on == DISBURSED
+    prove()
+
+
+@pytest.mark.django_db
+def test_a_waiver_is_whole_again_when_the_payment_that_cut_it_bounces():
+    loan = lend(**DAILY)
+    nights(date(2026, 2, 28), start=date(2026, 2, 16))
+    row = loan.repayments.get(number=1)
+    relief.waive(
+        row,
+        amount=Decimal(100),
+        component="penalties",
+        reason="Flood",
+        by=factories.kamau(),
+        on=date(2026, 3, 1),
+    )
+    before = state(loan)
+
+    payment = pay(loan, "3468.00", value_date=date(2026, 2, 14), on=date(2026, 3, 1))
+    cut = Waiver.objects.standing().get()
+    collection.reverse_payment(payment, reason="Bounced", by=factories.kamau(), on=date(2026, 3, 1))
+
+    assert (cut.amount, cut.asked) == (ZERO, Decimal(100))
+    assert state(loan) == before
+    assert Waiver.objects.standing().get().amount == Decimal(100)
+    prove()
+
+
+@pytest.mark.django_db
+def test_a_loan_that_was_paid_off_runs_again_when_the_payment_bounces():
+    loan = lend(**DAILY)
+    last = pay(loan, "10403.13", value_date=date(2026, 2, 10))
+    extra = pay(loan, "500.00", value_date=date(2026, 2, 12))
+    assert Payment.objects.get(pk=extra.pk).credited == Decimal(500)
+
+    collection.reverse_payment(last, reason="Bounced", by=factories.kamau(), on=date(2026, 3, 1))
+
+    loan.refresh_from_db()
+    extra.refresh_from_db()
+    assert (loan.status, loan.closed_on) == ("active", None)
+    assert (extra.allocated, extra.credited) == (Decimal(500), ZERO)
+    prove()
+
+
+@pytest.mark.django_db
+def test_a_cap_holds_through_replays():
+    loan = lend(**DAILY, penalty_cap_kind="amount", penalty_cap_value=120)
+    nights(date(2026, 2, 28), start=date(2026, 2, 16))
+
+    for day in (20, 18, 25, 17):
+        pay(loan, "100.00", value_date=date(2026, 2, day), on=date(2026, 3, 1))
+        assert loan.repayments.get(number=1).penalties <= Decimal(120)
+    nights(date(2026, 4, 1), start=date(2026, 4, 1))
+
+    assert loan.repayments.get(number=1).penalties == Decimal(120)
+    prove()

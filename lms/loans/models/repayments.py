@@ -290,6 +290,12 @@ class Waiver(models.Model):
     repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="waivers")
     component = models.CharField(max_length=9, choices=Component)
     amount = MoneyField("amount (KES)", validators=[MinValueValidator(CENT)])
+    asked = MoneyField(
+        "decided (KES)",
+        null=True,
+        editable=False,
+        help_text="What was to be given up, where money of an earlier day left less to give up.",
+    )
     kind = models.CharField(max_length=11, choices=Kind, default=Kind.RELIEF, editable=False)
     reason = models.CharField(max_length=200)
     waived_on = models.DateField("waived")
@@ -308,7 +314,9 @@ class Waiver(models.Model):
     class Meta:
         ordering = ["-pk"]
         constraints = [
-            models.CheckConstraint(condition=Q(amount__gt=0), name="waiver_amount_positive")
+            models.CheckConstraint(
+                condition=Q(amount__gt=0) | Q(amount=0, asked__gt=0), name="waiver_amount_positive"
+            )
         ]
 
     def __str__(self) -> str:

@@ -128,11 +128,16 @@ def take_back(entry: JournalEntry, loan: Loan, *, reason: str, by, on: date) -> 
 
 
 def waive(waiver: Waiver, loan: Loan, amount: Decimal, *, reason: str, by, on: date) -> Waiver:
-    """Write a waiver again with a smaller amount, for the day and by the person of the first."""
+    """Write a waiver again with as much as is left to give up, for the day and by the person of it.
+
+    What was decided stays on it, also where nothing is left: it is given up once it is owed again.
+    """
+    asked = waiver.asked or waiver.amount
     again = Waiver(
         repayment_id=waiver.repayment_id,
         component=waiver.component,
         amount=amount,
+        asked=asked if asked != amount else None,
         kind=waiver.kind,
         reason=waiver.reason,
         waived_on=waiver.waived_on,
@@ -140,6 +145,8 @@ def waive(waiver: Waiver, loan: Loan, amount: Decimal, *, reason: str, by, on: d
     )
     again._history_user, again._change_reason = by, reason[:100]
     again.save()
+    if not amount:
+        return again
     post(
         kind="waiver",
         reference=f"waive:{again.pk}",
@@ -158,6 +165,8 @@ def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
     waiver.reversed_on = on
     waiver._history_user, waiver._change_reason = by, reason[:100]
     waiver.save(update_fields=["reversed_on"])
+    if not waiver.amount:
+        return
     post(
         kind="waiver_reversal",
         reference=f"unwaive:{waiver.pk}",

@@ -44,9 +44,12 @@ class Money:
 
 
 def counts_from(loan: Loan, day: date) -> date:
-    """Return the day money counts from on a locked loan: not before its schedule was last set."""
-    wall = loan.position.schedule_set_on
-    return max(day, wall) if wall else day
+    """Return the day money counts from on a locked loan: not before its schedule was last set.
+
+    Money that came before the disbursement counts from that day.
+    """
+    known = (loan.disbursed_on, loan.position.schedule_set_on)
+    return max(day, *(limit for limit in known if limit))
 
 
 def is_needed(loan: Loan, *, day: date) -> bool:
@@ -291,7 +294,7 @@ class _Replay:
         row = self.rows[waiver.repayment_id]
         amount = ZERO
         if waiver.kind == Waiver.Kind.RELIEF:  # The others follow from what is left in the end.
-            amount = min(waiver.amount, row.owing_of(waiver.component))
+            amount = min(waiver.asked or waiver.amount, row.owing_of(waiver.component))
         self.waived[waiver.pk] = amount
         if amount:
             self._add(row.pk, f"{waiver.component}_waived", amount)
@@ -380,7 +383,7 @@ class _Replay:
             amount = self.waived.get(waiver.pk, ZERO)
             if amount != waiver.amount:
                 booking.unwaive(waiver, self.loan, reason=reason, by=by, on=self.on)
-                if amount:
+                if amount or waiver.kind == Waiver.Kind.RELIEF:
                     booking.waive(waiver, self.loan, amount, reason=reason, by=by, on=self.on)
 
     def _save_rows(self, *, reason: str, by) -> None:
