@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lms import routing
@@ -245,6 +245,13 @@ arrivals = st.lists(
     surplus=st.sampled_from(["advance", "credit"]),
     arrivals=arrivals,
     closes=st.sampled_from([1, 1, 4, 200]),
+)
+@example(  # A cap, which other nights add up to as well.
+    rule=RULES[1],
+    direction="vertical",
+    surplus="advance",
+    arrivals=[(102, 0, 90), (53, 0, 200), (47, 18, 405), (69, 20, 3468), (71, 22, 3468)],
+    closes=1,
 )
 def test_any_order_of_arrival_gives_the_state_of_value_date_order(
     rule, direction, surplus, arrivals, closes

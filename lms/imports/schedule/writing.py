@@ -23,6 +23,7 @@ from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, Posting, post_many
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Penalty, Position, Repayment, Waiver
+from lms.loans.models.terms import IncomeBasis
 from lms.loans.operations import rows
 from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
@@ -323,6 +324,16 @@ def _write_payments(plans: Iterable[LoanPlan], keys: dict, run: Run) -> None:
             for (plan, _), payment, entry in zip(paid, payments, entries, strict=True)
         ),
     )
+    _earn(paid)
+
+
+def _earn(paid: Iterable[tuple[LoanPlan, dict[str, Decimal]]]) -> None:
+    """Count interest paid before a takeover as earned, where time earns it here."""
+    sums = {plan.loan.pk: found["interest"] for plan, found in paid if found["interest"]}
+    accruing = Position.objects.filter(loan_id__in=sums, loan__income_basis=IncomeBasis.ACCRUAL)
+    for position in accruing:
+        position.interest_earned += sums[position.pk]
+        position.save(update_fields=["interest_earned"])
 
 
 def _paid(plan: LoanPlan) -> dict[str, Decimal]:

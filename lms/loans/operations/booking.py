@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
+from django.db.models import F
+
+from lms import money
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
@@ -84,6 +87,9 @@ def _lines(
     lines = [Line(debit, RECEIVABLES[name], sums[name]) for name in COMPONENTS]
     if payment.method == Payment.Method.OPENING:
         lines.append(Line(chart.UNEARNED_INTEREST, chart.OPENING_BALANCES, sums["interest"]))
+        if loan.income_basis == IncomeBasis.ACCRUAL:
+            earned = F("interest_earned") + sums["interest"]
+            Position.objects.filter(pk=loan.pk).update(interest_earned=money.exact(earned))
     elif loan.income_basis == IncomeBasis.CASH:
         lines.append(Line(chart.UNEARNED_INTEREST, chart.INTEREST_INCOME, sums["interest"]))
     else:

@@ -244,7 +244,8 @@ class _Replay:
         for money in (*self.later, *self.bring):
             events.append((money.day, 2 + money.from_credit, money.payment.pk, money))
         self.new_charges: list[Charge] = []
-        self.boundaries: list[date] = []
+        self.nights = sorted({charge.charged_on for charge in self.charges})
+        self.reached = self.start - 2 * EVE
         self.waived: dict[int, Decimal] = {}
         self.used = {
             pk: sum(
@@ -271,17 +272,20 @@ class _Replay:
         return [row for row in self.rows.values() if row.is_open]
 
     def _charge_to(self, day: date) -> None:
-        if day < self.start - EVE or self.lateness.rule.base == "none":
+        """Charge what lateness cost until a day, on the nights that charged something before.
+
+        A cap lets different nights add up to the same; only night by night is it the same.
+        """
+        if day <= self.reached or self.lateness.rule.base == "none":
             return
-        if day not in self.boundaries:
-            self.boundaries.append(day)
-        open_rows = self._open()
-        owed = self.loan.lent - sum(
-            (row.principal_paid + row.principal_waived for row in self.rows.values()), ZERO
-        )
-        self.new_charges += lateness.work_out(
-            self.lateness, open_rows, self.charged, outstanding=owed, on=day
-        )
+        for night in [*(night for night in self.nights if self.reached < night < day), day]:
+            owed = self.loan.lent - sum(
+                (row.principal_paid + row.principal_waived for row in self.rows.values()), ZERO
+            )
+            self.new_charges += lateness.work_out(
+                self.lateness, self._open(), self.charged, outstanding=owed, on=night
+            )
+        self.reached = day
 
     def _touched(self, touched: Iterable[Repayment], day: date) -> None:
         if self.lateness.rule.base == "outstanding_principal":
@@ -357,14 +361,11 @@ class _Replay:
             on=on,
         )
 
-    def _boundary(self, day: date) -> date:
-        return next((end for end in sorted(self.boundaries) if day <= end), day)
-
     def _write_charges(self, *, reason: str, by) -> None:
-        """Cancel the penalties of each segment that now comes to another sum; charge that."""
+        """Cancel the penalties of each night that now come to another sum; charge that."""
         old: dict[tuple, list[Penalty]] = defaultdict(list)
         for charge in self.charges:
-            old[charge.repayment_id, self._boundary(charge.charged_on)].append(charge)
+            old[charge.repayment_id, charge.charged_on].append(charge)
         new: dict[tuple, list[Charge]] = defaultdict(list)
         for charge in self.new_charges:
             new[charge.row.pk, charge.on].append(charge)
