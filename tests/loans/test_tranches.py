@@ -11,7 +11,7 @@ from lms.ledger import chart
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models import Tranche
-from lms.loans.operations import changes, lifecycle, settling, tranches
+from lms.loans.operations import changes, lifecycle, settling, tranches, writing_off
 from lms.payments.operations import receive
 from tests import factories
 from tests.books import balances
@@ -194,3 +194,11 @@ def test_settling_in_capitalised_grace_gives_back_what_is_not_earned(db, kamau):
     assert -balances()[chart.INTEREST_INCOME] == D("1184.00")
     assert balances()[chart.CAPITALISED_INTEREST] == 0
     books_agree(loan)
+
+
+def test_a_loan_that_is_written_off_stays_so_with_a_tranche_never_paid_out(house, kamau):
+    writing_off.write_off(house, reason="Shop burnt down", by=kamau, on=date(2026, 3, 1))
+
+    house.refresh_from_db()
+    assert (house.status, house.undisbursed) == ("written_off", LATER)
+    assert house.position.outstanding == 0

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import time_machine
-from django.db import models
+from django.db import models, transaction
 from django_q.brokers import get_broker
 
 from lms import dates, jobs, routing
@@ -26,7 +26,7 @@ from lms.notifications.models import SAMPLES, Message
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
 from lms.staff.models import Staff
-from tests import books, factories
+from tests import books, factories, nights
 from tests.processes import clerk
 
 PAID_ON = date(2026, 3, 2)
@@ -40,6 +40,18 @@ def lend(count: int, principal: int, instalments: int) -> list[tuple[str, Decima
         loan = factories.active(Decimal(principal), terms={"number_of_repayments": instalments})
         lent.append((loan.number, loan.position.outstanding))
     return lent
+
+
+def lend_dearly(principal: int) -> str:
+    """Lend where each late day costs 0.5% of the instalment; return the number of the loan."""
+    product = factories.product(
+        code="DEAR",
+        number_of_repayments=3,
+        penalty_base="instalment",
+        penalty_value=Decimal("0.5"),
+        penalty_frequency="daily",
+    )
+    return factories.active(Decimal(principal), product=product).number
 
 
 def ask_by_stk(asked: list[tuple[str, str, int]]) -> None:
@@ -112,6 +124,39 @@ def pay_in_step(rounds: list[tuple[str, Decimal]], drawer: str, without_lock: st
             by=cashier,
             on=PAID_ON,
         )
+
+
+def side_by_side(chore: str, *arguments) -> None:
+    """Do one of several chores, each at the same moment as the others."""
+    {"pay": pay_by_day, "night": charge_by_night}[chore](*arguments)
+
+
+def pay_by_day(days: list[date], account: str) -> None:
+    """Post 100 a round, each at the same moment as the others, that count from these days."""
+    for number, day in enumerate(days):
+        clerk.meet()
+        pay_from(day, account, number)
+
+
+def pay_from(day: date, account: str, number: int = 0) -> None:
+    """Post 100 today that count from a day."""
+    routing.take(
+        method="bank",
+        amount=Decimal(100),
+        reference=f"{account}-{day}-{number}",
+        value_date=day,
+        account=account,
+        by=factories.mutua(),
+        on=PAID_ON,
+    )
+
+
+def charge_by_night(rounds: int) -> None:
+    """Charge late penalties each round, for the eve of the morning on which others pay."""
+    for _ in range(rounds):
+        clerk.meet()
+        with transaction.atomic():
+            nights.charge(on=PAID_ON - timedelta(days=1))
 
 
 def post_the_same(references: list[str], account: str) -> int:
@@ -193,6 +238,15 @@ def payments() -> dict[str, Decimal | int]:
         "allocated": sum(parts, ZERO),
         "credited": sum((payment.credited for payment in made), ZERO),
     }
+
+
+def instalments(number: str) -> list[tuple]:
+    """What each instalment of a loan was charged and paid, and when it was settled."""
+    return list(
+        Repayment.objects.filter(loan=Loan.key_of(number))
+        .order_by("number")
+        .values_list("penalties", "penalties_paid", "interest_paid", "principal_paid", "paid_on")
+    )
 
 
 def outstanding(number: str) -> Decimal:

@@ -1,5 +1,6 @@
 """What many do at the same moment, in real processes."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -64,6 +65,24 @@ def test_two_cashiers_who_both_take_the_last_instalment_leave_one_of_them_as_cre
         "credited": owed,
     }
     assert [office.ask("outstanding", number) for number, _ in lent] == [0] * 15
+    office.ask("prove")
+
+
+def test_money_of_today_and_of_last_month_posted_at_once_in_a_night_ends_in_order(office):
+    raced, in_order = office.ask("lend_dearly", 10_000), office.ask("lend_dearly", 10_000)
+    today, rounds = date(2026, 3, 2), 12
+    earlier = [date(2026, 2, 12) + timedelta(days=n) for n in range(rounds)]
+
+    office.together(
+        "side_by_side",
+        ("pay", [today] * rounds, raced),
+        ("pay", earlier[::-1], raced),
+        ("night", rounds),
+    )
+    for number, day in enumerate((*earlier, *[today] * rounds)):
+        office.ask("pay_from", day, in_order, number)
+
+    assert office.ask("instalments", raced) == office.ask("instalments", in_order)
     office.ask("prove")
 
 

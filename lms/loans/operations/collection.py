@@ -39,7 +39,7 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
     disbursed.
     """
     with transaction.atomic():
-        loan = rows.lock(loan.pk, related=("position",))
+        loan = rows.lock(loan.pk, related=())
         payment = Payment.objects.select_for_update().get(pk=payment.pk)
         placing.must_wait(payment)
         if loan.status not in Loan.DISBURSED:

@@ -26,12 +26,16 @@ RECEIVABLES = {
 }
 
 
-WITH_LOAN = ("customer", "branch", "product", "position")
+WITH_LOAN = ("customer", "branch", "product")
 
 
 def lock(pk: int, *, related: tuple[str, ...] = WITH_LOAN) -> Loan:
-    """Lock the loan, the one lock of its aggregate, until the transaction ends; return it."""
-    return Loan.objects.select_for_update(of=("self",)).select_related(*related).get(pk=pk)
+    """Lock the loan, the one lock of its aggregate, until the transaction ends; return it.
+
+    Its position is read afterwards: joined, PostgreSQL would show it as it was before the wait.
+    """
+    locked = Loan.objects.select_for_update(of=("self",))
+    return (locked.select_related(*related) if related else locked).get(pk=pk)
 
 
 def lock_many(pks: Iterable[int]) -> list[Loan]:
@@ -152,13 +156,17 @@ def end_or_reopen(loan: Loan, *, by, on: date) -> None:
     """Close a loan on which nothing is owed; open a closed one on which something is."""
     if loan.capitalised:
         deferral.follow(loan, by=by, on=on)
-    clear = loan.position.outstanding == 0 and not loan.undisbursed
+    owes = loan.position.outstanding != 0
+    clear = not owes and not loan.undisbursed
     if loan.status == Loan.Status.ACTIVE and clear and _is_partly_lost(loan):
         loan.move_to(Loan.Status.WRITTEN_OFF, by=by, reason="The rest was written off before")
     elif loan.status == Loan.Status.ACTIVE and clear:
         loan.closed_on = on
         loan.move_to(Loan.Status.CLOSED, by=by, reason="Nothing is owed", fields=("closed_on",))
-    elif loan.status in (Loan.Status.CLOSED, Loan.Status.WRITTEN_OFF) and not clear:
+    elif (loan.status == Loan.Status.CLOSED and not clear) or (
+        # What was to be paid out of a loan that was written off never is.
+        loan.status == Loan.Status.WRITTEN_OFF and owes
+    ):
         loan.closed_on = None
         loan.move_to(Loan.Status.ACTIVE, by=by, reason="Money is owed again", fields=("closed_on",))
 
