@@ -3,14 +3,16 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
+import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lms import routing
+from lms.ledger import chart
 from lms.loans.models import Loan, Penalty, Position, Repayment
-from lms.loans.operations import lateness, rows
-from lms.loans.operations.night import charges, standing
+from lms.loans.operations import lateness, relief, rows
+from lms.loans.operations.night import accrual, charges, standing
 from lms.payments.models import Payment
 from tests import factories
 from tests.books import balances, prove
@@ -103,3 +105,18 @@ def test_penalties_of_a_night_are_those_of_the_rule_loan_by_loan(db, rule, event
             assert standing.classify(*EVERYBODY, on=day) == 0
         prove()
         transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+def test_interest_of_instalments_that_were_all_cancelled_leaves_the_income():
+    product = factories.product(code="TIME", number_of_repayments=1, income_basis="accrual")
+    loan = factories.active(Decimal(10_000), product=product)
+    accrual.accrue(*EVERYBODY, on=date(2026, 1, 31))
+    assert -balances()[chart.INTEREST_INCOME] > 0
+    relief.cancel(loan.repayments.get(), reason="Agreed", by=factories.kamau(), on=date(2026, 2, 1))
+
+    accrual.accrue(*EVERYBODY, on=date(2026, 2, 1))
+
+    booked = balances()
+    assert (booked[chart.INTEREST_INCOME], booked[chart.UNEARNED_INTEREST]) == (0, 0)
+    assert accrual.accrue(*EVERYBODY, on=date(2026, 2, 1)) == 0

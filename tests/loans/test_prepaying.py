@@ -289,6 +289,7 @@ def test_undoing_brings_the_schedule_and_the_money_back(kamau):
     changes.undo(change, reason="Meant as an advance", by=kamau, on=date(2026, 5, 26))
 
     assert state_of(loan) == before
+    assert set(loan.repayments.filter(status="cancelled").values_list("paid_on")) == {(None,)}
     payment.refresh_from_db()
     assert (payment.status, payment.allocated) == ("unallocated", 0)
     assert payment.waits_for_staff

@@ -105,3 +105,11 @@ def refused(loan, by, sentence):
     with pytest.raises(Refused, match=sentence):
         undoing.undo_disbursement(loan, reason="Wrong phone", by=by, on=DAY)
     assert Transfer.objects.count() == before
+
+
+def test_it_is_refused_while_a_receipt_stands_that_went_to_credit_as_a_whole(kamau):
+    loan = factories.active(product=factories.product(surplus="credit"))
+    pay(loan, 500, on=DAY)
+
+    refused(loan, kamau, r"RC\d+ · KES 500\.00 stands on LN\d+: take that back first\.")
+    prove()

@@ -334,7 +334,7 @@ def _restore_rows(change: LoanChange, loan: Loan, *, reason: str, by) -> None:
     touched = list(loan.repayments.filter(pk__in=[row["id"] for row in change.after["rows"]]))
     for row in touched:
         if row.pk not in kept:
-            row.status = Repayment.Status.CANCELLED
+            row.status, row.paid_on = Repayment.Status.CANCELLED, None
             for name in COMPONENTS:  # What the change itself paid on it is taken back by now.
                 setattr(row, f"{name}_paid", ZERO)
             continue

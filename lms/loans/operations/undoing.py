@@ -10,8 +10,8 @@ from lms import money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry, Transfer
 from lms.ledger.operations import Line, post
-from lms.loans.models import Allocation, Loan, Penalty, Position, Repayment, Waiver
-from lms.loans.operations import changes, rows, security
+from lms.loans.models import Loan, Penalty, Position, Repayment, Waiver
+from lms.loans.operations import changes, replay, rows, security
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 from lms.payments.models import Payout
@@ -104,9 +104,8 @@ def _must_be_untouched(loan: Loan) -> None:
     if change := changes.last_of(loan):
         raise Refused(f"“{change.summary}” stands on {loan.number}: undo that first.")
     here = {"repayment__loan": loan}
-    paid = Allocation.objects.filter(**here, amount__gt=0, reversed_by=None)
-    if part := paid.select_related("payment").first():
-        raise Refused(f"{part.payment} stands on {loan.number}: take that back first.")
+    if placed := replay.placed(loan):  # also money that went to credit as a whole
+        raise Refused(f"{placed[0].payment} stands on {loan.number}: take that back first.")
     if waiver := Waiver.objects.standing().filter(**here).first():
         raise Refused(f"{waiver} was waived on {loan.number}: take that back first.")
     if penalty := Penalty.objects.standing().filter(**here).first():

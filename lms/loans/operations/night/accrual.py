@@ -65,12 +65,13 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
              WHERE r.loan_id BETWEEN {first} AND {last} AND r.status NOT IN ({sql.GONE})
              GROUP BY r.loan_id
         ), by_now AS (
-            SELECT c.*, {sql.cents("s.paid")} AS paid,
-                   {sql.cents("s.due")} + CASE WHEN s.coming IS NULL OR ({run}) <= 0 THEN 0
+            SELECT c.*, {sql.cents("COALESCE(s.paid, 0)")} AS paid,
+                   {sql.cents("COALESCE(s.due, 0)")}
+                   + CASE WHEN s.coming IS NULL OR ({run}) <= 0 THEN 0
                    ELSE ({sql.cents("r.interest - r.interest_waived")} * ({run}) * 2 + ({period}))
                         / (({period}) * 2) END AS target
               FROM chosen AS c
-              JOIN sums AS s ON s.loan_id = c.loan_id
+              LEFT JOIN sums AS s ON s.loan_id = c.loan_id
               LEFT JOIN loans_repayment AS r ON r.loan_id = c.loan_id AND r.due_date = s.coming
                    AND r.status NOT IN ({sql.GONE})
         ), moves AS (
