@@ -136,6 +136,7 @@ def test_the_story_has_its_people_and_loans_in_every_state(folder):
     assert ask(folder, "SELECT count(*) FROM customers_customer") == [(320,)]
     assert set(states) == {
         "draft", "submitted", "approved", "active", "closed", "rejected", "withdrawn",
+        "written_off",
     }  # fmt: skip
     assert set(methods) == {
         "flat",
