@@ -47,6 +47,9 @@ def test_no_role_may_delete_what_carries_money():
             "delete_eligibilityrule",
             "delete_schedule",
             "delete_holiday",
+            "delete_manualline",  # of a draft
+            "delete_journalpaper",
+            "delete_journaltemplateline",
         }
 
 
