@@ -6,10 +6,11 @@ from decimal import Decimal
 from lms.ledger import chart
 from lms.ledger.models import Transfer
 from lms.loans.allocation import COMPONENTS
-from lms.loans.models import Allocation, Loan, Position, Recovery, Repayment
+from lms.loans.models import Allocation, FeePayment, Loan, Position, Recovery, Repayment
 from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
 from lms.payments.models import Payment, Payout, Refund
+from lms.tills.models import Banking, DrawerSession, TillTransfer
 
 
 def balances(**where) -> dict[str, Decimal]:
@@ -31,6 +32,7 @@ def prove() -> None:
     _allocations_are_what_is_paid()
     _receipts_are_placed_or_waiting(booked)
     _positions_are_their_rows()
+    _drawers_are_their_movements(booked)
 
 
 def _instalments_are_the_control_accounts(booked: dict[str, Decimal]) -> None:
@@ -60,6 +62,8 @@ def _allocations_are_what_is_paid() -> None:
     assert {key: value for key, value in allocated.items() if value} == paid
     for recovery in Recovery.objects.all():
         by_payment[recovery.payment_id] += recovery.amount
+    for part in FeePayment.objects.standing():
+        by_payment[part.payment_id] += part.amount
     for payment in Payment.objects.all():
         assert payment.allocated == by_payment[payment.pk]
 
@@ -82,6 +86,17 @@ def _refunds_are_what_was_paid_back() -> None:
         assert payment.refunded == given[payment.pk]
     for payout in Payout.objects.filter(kind=Payout.Kind.REFUND):
         assert payout.amount == sum((refund.amount for refund in payout.refunds.all()), ZERO)
+
+
+def _drawers_are_their_movements(booked: dict[str, Decimal]) -> None:
+    held = ZERO
+    for drawer in DrawerSession.objects.all():
+        assert drawer.status != DrawerSession.Status.CLOSED or drawer.holds() == 0
+        held += drawer.holds()
+    on_the_way = [*TillTransfer.objects.waiting(), *Banking.objects.in_transit()]
+    assert booked[chart.TILL_CASH] == held
+    assert booked[chart.CASH_IN_TRANSIT] == sum((each.amount for each in on_the_way), ZERO)
+    assert booked[chart.BETWEEN_BRANCHES] == 0
 
 
 def _positions_are_their_rows() -> None:

@@ -1,10 +1,18 @@
-"""Database triggers that refuse UPDATE and DELETE on what is posted, on both engines."""
+"""Database triggers, on both engines, that keep what is posted and what is closed.
+
+SQLite forgets the triggers of a table that a migration makes anew: such a migration puts them up
+again. While `ledger_period` itself is made anew there, the triggers that read it must rest.
+"""
 
 TABLES = ("ledger_journalentry", "ledger_transfer")
+# What the triggers of closed months say; `operations` turns it into a sentence.
+CLOSED = "ledger_period_closed"
+CLOSED_THROUGH = "SELECT MAX(last) FROM ledger_period WHERE status = 'closed'"
 
 
 def install(connection) -> None:
-    """Create the triggers on every append-only table of the ledger."""
+    """Refuse UPDATE and DELETE on every append-only table of the ledger."""
+    remove(connection)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
@@ -24,9 +32,45 @@ def install(connection) -> None:
 
 
 def remove(connection) -> None:
-    """Drop the triggers, for the reverse migration."""
+    """Drop these triggers, for a migration that fills what is posted or makes its table anew."""
+    for table in TABLES:
+        for event in ("update", "delete"):
+            _drop(connection, table, f"{table}_no_{event}")
+
+
+def guard_closed(connection) -> None:
+    """Refuse rows of a day in a closed month.
+
+    On PostgreSQL once for each statement, so that posting many rows pays for it once.
+    """
+    unguard_closed(connection)
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION ledger_refuse_closed() RETURNS trigger AS $$ "  # noqa: S608 - of constants
+                f"DECLARE closed date := ({CLOSED_THROUGH}); BEGIN "
+                "IF closed IS NOT NULL AND EXISTS (SELECT 1 FROM posted WHERE date <= closed) THEN "
+                f"RAISE EXCEPTION '{CLOSED}' USING ERRCODE = 'check_violation'; END IF; "
+                "RETURN NULL; END $$ LANGUAGE plpgsql"
+            )
         for table in TABLES:
-            for event in ("update", "delete"):
-                on = f" ON {table}" if connection.vendor == "postgresql" else ""
-                cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_{event}{on}")
+            action = (
+                "REFERENCING NEW TABLE AS posted FOR EACH STATEMENT "
+                "EXECUTE FUNCTION ledger_refuse_closed()"
+                if connection.vendor == "postgresql"
+                else f"WHEN NEW.date <= ({CLOSED_THROUGH}) "
+                f"BEGIN SELECT RAISE(ABORT, '{CLOSED}'); END"
+            )
+            cursor.execute(f"CREATE TRIGGER {table}_open AFTER INSERT ON {table} {action}")
+
+
+def unguard_closed(connection) -> None:
+    """Drop the triggers of closed months."""
+    for table in TABLES:
+        _drop(connection, table, f"{table}_open")
+
+
+def _drop(connection, table: str, name: str) -> None:
+    with connection.cursor() as cursor:
+        on = f" ON {table}" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER IF EXISTS {name}{on}")

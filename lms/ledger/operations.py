@@ -8,15 +8,20 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
+from lms.ledger.books import open_day, refusing_closed
 from lms.ledger.models import JournalEntry, Transfer
 
 
 class Line(NamedTuple):
-    """One movement to post. Accounts are codes of the chart, the amount is KES."""
+    """One movement to post. Accounts are codes of the chart, the amount is KES.
+
+    It belongs to the branch of its entry, unless it names another.
+    """
 
     debit: str
     credit: str
     amount: Decimal
+    branch_id: int | None = None
 
 
 class Posting(NamedTuple):
@@ -43,17 +48,19 @@ def post(
 ) -> JournalEntry:
     """Post one entry of transfers, inside the transaction of the business change it belongs to.
 
-    Lines of zero are left out. `reference` names the event.
+    Lines of zero are left out. `reference` names the event. What happened on a day of a closed
+    month stands in the books on the first open day; `books.must_be_open` refuses it instead.
     Raises Refused when that event is posted already, or when nothing is left to post.
     """
     wanted = [line for line in lines if line.amount]
     if not wanted:
         raise Refused("There is nothing to post: every amount is zero.")
+    day = open_day(on)
     try:
         # No savepoint: whoever is refused here ends the transaction it belongs to.
-        with transaction.atomic(savepoint=False):
+        with refusing_closed(day), transaction.atomic(savepoint=False):
             entry = JournalEntry.objects.create(
-                date=on,
+                date=day,
                 kind=kind,
                 reference=reference,
                 narration=narration[:200],
@@ -65,10 +72,11 @@ def post(
     Transfer.objects.bulk_create(
         Transfer(
             entry=entry,
+            date=day,
             debit_id=line.debit,
             credit_id=line.credit,
             amount=line.amount,
-            branch_id=branch_id,
+            branch_id=line.branch_id or branch_id,
             subject=subject,
         )
         for line in wanted
@@ -79,30 +87,33 @@ def post(
 def post_many(postings: Iterable[Posting], *, kind: str, on: date, by) -> list[JournalEntry]:
     """Post many entries of one kind and day in a few statements, inside the caller's transaction.
 
-    Lines of zero are left out. Raises IntegrityError when one of the events is posted already.
+    Lines of zero are left out; a day of a closed month becomes the first open one. Raises
+    IntegrityError when one of the events is posted already.
     """
-    postings = list(postings)
-    entries = JournalEntry.objects.bulk_create(
-        (
-            JournalEntry(
-                date=on,
-                kind=kind,
-                reference=posting.reference,
-                narration=posting.narration[:200],
-                posted_by=by,
-            )
-            for posting in postings
-        ),
-        batch_size=1000,
-    )
+    postings, day = list(postings), open_day(on)
+    with refusing_closed(day):
+        entries = JournalEntry.objects.bulk_create(
+            (
+                JournalEntry(
+                    date=day,
+                    kind=kind,
+                    reference=posting.reference,
+                    narration=posting.narration[:200],
+                    posted_by=by,
+                )
+                for posting in postings
+            ),
+            batch_size=1000,
+        )
     Transfer.objects.bulk_create(
         (
             Transfer(
                 entry=entry,
+                date=day,
                 debit_id=line.debit,
                 credit_id=line.credit,
                 amount=line.amount,
-                branch_id=posting.branch_id,
+                branch_id=line.branch_id or posting.branch_id,
                 subject=posting.subject,
             )
             for entry, posting in zip(entries, postings, strict=True)
@@ -127,7 +138,7 @@ def reverse(entry: JournalEntry, *, reason: str, on: date, by) -> JournalEntry:
         reference=f"reverse:{entry.pk}",
         on=on,
         narration=f"Reversal: {reason}",
-        lines=[Line(row.credit_id, row.debit_id, row.amount) for row in transfers],
+        lines=[Line(row.credit_id, row.debit_id, row.amount, row.branch_id) for row in transfers],
         branch_id=transfers[0].branch_id,
         by=by,
         subject=transfers[0].subject,

@@ -29,6 +29,21 @@ def an_entry(*, by, reference="event:1", amount=TWO_HUNDRED):
     )
 
 
+def test_entries_are_found_by_the_beginning_of_their_key(kamau):
+    for reference in (
+        "allocate:4:1",
+        "allocate:4:2",
+        "allocate:41:1",
+        "allocate:4",
+        "Allocate:4:3",
+    ):
+        an_entry(by=kamau, reference=reference)
+
+    found = JournalEntry.objects.keyed("allocate:4:").order_by("pk")
+
+    assert [entry.reference for entry in found] == ["allocate:4:1", "allocate:4:2"]
+
+
 def test_posting_writes_one_transfer_a_line_and_leaves_zero_out(kamau):
     entry = an_entry(by=kamau)
 
@@ -91,7 +106,7 @@ def test_the_database_refuses_it_too(kamau, model):
 
 def test_the_database_refuses_amounts_of_nothing_and_transfers_to_itself(kamau):
     entry = an_entry(by=kamau)
-    same = {"entry": entry, "branch": factories.branch()}
+    same = {"entry": entry, "date": DAY, "branch": factories.branch()}
 
     for wrong in (
         {"debit_id": chart.CASH, "credit_id": chart.BANK, "amount": D(0)},

@@ -3,40 +3,10 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from tests.migrating import migrate
 
 BEFORE = ("loans", "0007_seed_provision_tables")
 AFTER = ("loans", "0010_require_versions")
-
-
-@pytest.fixture
-def empty_database(django_db_setup, django_db_blocker, tmp_path):
-    """A database without tables, in the place of the tests' own."""
-    own = connection.settings_dict["NAME"]
-    with django_db_blocker.unblock():
-        connection.close()
-        if connection.vendor == "postgresql":
-            name = f"{own}_migrations"
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-                cursor.execute(f"CREATE DATABASE {name}")
-        else:
-            name = tmp_path / "empty.sqlite3"
-        connection.settings_dict["NAME"] = name
-        yield
-        connection.close()
-        connection.settings_dict["NAME"] = own
-        if connection.vendor == "postgresql":
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {name}")
-
-
-def migrate(target: tuple[str, str]):
-    """Migrate to a state of the tables; return the models as they were then."""
-    MigrationExecutor(connection).migrate([target])
-    return MigrationExecutor(connection).loader.project_state([target]).apps
 
 
 def lend(apps, product, *, applied_on: date, disbursed_on: date | None = None) -> int:
@@ -114,3 +84,54 @@ def test_each_product_becomes_its_approved_first_version_and_back(empty_database
         Decimal(300),
         Decimal(2),
     )
+
+
+def test_old_guarantors_keep_their_consent_and_old_collateral_its_value(empty_database):
+    apps = migrate(BEFORE)
+    product = apps.get_model("loans", "LoanProduct").objects.create(code="LENT", name="Lent")
+    loan = lend(apps, product, applied_on=date(2024, 1, 9))
+    customer = apps.get_model("customers", "Customer").objects.get()
+    apps.get_model("loans", "Guarantor").objects.create(
+        loan_id=loan, customer=customer, amount=Decimal(20_000), consented_on=date(2024, 1, 8)
+    )
+    thing = {
+        "loan_id": loan,
+        "kind": "vehicle",
+        "value": Decimal(100_000),
+        "valued_on": date(2023, 12, 20),
+        "forced_sale_percent": 60,
+    }
+    apps.get_model("loans", "Collateral").objects.create(description="Probox", **thing)
+    apps = migrate(("loans", "0013_add_security"))
+    # What was written between the two steps: one asked to guarantee, one thing with its value.
+    other = apps.get_model("customers", "Customer").objects.create(
+        phone="254722000111", id_number="22000111", branch_id=customer.branch_id
+    )
+    apps.get_model("loans", "Guarantor").objects.create(
+        loan_id=loan, customer=other, amount=Decimal(5_000)
+    )
+    valued = apps.get_model("loans", "Collateral").objects.create(description="Plot", **thing)
+    apps.get_model("loans", "Valuation").objects.create(
+        collateral=valued,
+        value=Decimal(100_000),
+        forced_sale_percent=60,
+        valued_on=date(2023, 12, 20),
+        note="By a valuer",
+    )
+
+    apps = migrate(("loans", "0014_keep_guarantees_and_values"))
+
+    guarantors = apps.get_model("loans", "Guarantor").objects.order_by("pk")
+    kept = guarantors.values_list("amount", "consented_on", "status", "consent_means")
+    assert list(kept) == [
+        (Decimal(20_000), date(2024, 1, 8), "consented", "form"),
+        (Decimal(5_000), None, "proposed", ""),
+    ]
+    values = apps.get_model("loans", "Valuation").objects.order_by("collateral_id")
+    facts = ("collateral__description", "value", "forced_sale_percent", "valued_on", "note")
+    assert list(values.values_list(*facts)) == [
+        ("Probox", Decimal(100_000), 60, date(2023, 12, 20), "First valuation"),
+        ("Plot", Decimal(100_000), 60, date(2023, 12, 20), "By a valuer"),
+    ]
+    statuses = apps.get_model("loans", "Collateral").objects.values_list("status", flat=True)
+    assert set(statuses) == {"held"}

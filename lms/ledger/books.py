@@ -1,0 +1,57 @@
+"""Which days of the books are open: every posting asks. `periods` closes and reopens months."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+from django.db import IntegrityError, connection
+
+from lms import dates
+from lms.errors import Refused
+from lms.ledger.immutability import CLOSED, CLOSED_THROUGH
+
+
+def closed_through() -> date | None:
+    """Return the last day of the closed books, None while every month is open."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql" and connection.in_atomic_block:
+            # Whoever posts holds this lock anyway; taken first, no month is closed in between.
+            cursor.execute(
+                f"LOCK TABLE ledger_journalentry IN ROW EXCLUSIVE MODE; {CLOSED_THROUGH}"
+            )
+            cursor.nextset()
+        else:
+            cursor.execute(CLOSED_THROUGH)
+        (last,) = cursor.fetchone()
+    return date.fromisoformat(last) if isinstance(last, str) else last
+
+
+def open_day(on: date) -> date:
+    """Return the day on which the books take what happened on `on`: the first open one from it.
+
+    Inside a transaction that day stays open until its end.
+    """
+    closed = closed_through()
+    return on if closed is None or on > closed else closed + timedelta(days=1)
+
+
+def must_be_open(on: date, *, field: str = "on") -> None:
+    """Raise Refused when `on` is in a closed month; `field` names where the day was typed."""
+    if (first := open_day(on)) != on:
+        raise Refused(
+            f"{on:%B %Y} is closed: take a day from {dates.show(first)} on, or ask to reopen it.",
+            field=field,
+        )
+
+
+@contextmanager
+def refusing_closed(on: date) -> Iterator[None]:
+    """Turn the refusal of the database to post into a closed month into one that staff can read."""
+    try:
+        yield
+    except IntegrityError as error:
+        if CLOSED not in str(error):
+            raise
+        raise Refused(
+            f"{on:%B %Y} is closed: take a later day, or ask to reopen it.", field="on"
+        ) from error

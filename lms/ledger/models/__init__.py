@@ -1,0 +1,23 @@
+"""The books, and what people write for them."""
+
+from lms.ledger.models.books import Account, JournalEntry, Period, PeriodBalance, Transfer
+from lms.ledger.models.journals import (
+    JournalPaper,
+    JournalTemplate,
+    JournalTemplateLine,
+    ManualJournal,
+    ManualLine,
+)
+
+__all__ = [
+    "Account",
+    "JournalEntry",
+    "JournalPaper",
+    "JournalTemplate",
+    "JournalTemplateLine",
+    "ManualJournal",
+    "ManualLine",
+    "Period",
+    "PeriodBalance",
+    "Transfer",
+]
