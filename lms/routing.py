@@ -4,13 +4,13 @@ Receiving and settling are two transactions, so that nothing that arrived can be
 settles what a crash left between them.
 """
 
-from contextlib import suppress
 from datetime import date, datetime
+from decimal import Decimal
 
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import Loan
-from lms.loans.operations import collection
+from lms.loans.operations import collection, upfront
 from lms.notifications import operations as notifications
 from lms.payments import operations as payments
 from lms.payments.models import Payment
@@ -21,13 +21,22 @@ def loan_for(account: str) -> Loan | None:
     """Return the loan that an account number means, in any spelling, or None."""
     if not account.strip():
         return None
-    return Loan.objects.known_as(account).select_related("branch", "customer").first()
+    known = Loan.objects.known_as(account).select_related("branch", "customer")
+    return known.only("status", "branch__name", "customer__name").first()
 
 
 def knows_account(account: str) -> bool:
-    """Tell whether money for this account number can be placed: a loan that is being repaid."""
+    """Tell whether money for this account number can be placed.
+
+    So it can on a loan that is being repaid, or whose fees are to be paid before it is disbursed.
+    """
     loan = loan_for(account)
-    return loan is not None and loan.status == Loan.Status.ACTIVE
+    return loan is not None and takes_money(loan)
+
+
+def takes_money(loan: Loan) -> bool:
+    """Tell whether money is asked for on a loan: it is being repaid, or its fees come first."""
+    return loan.status == Loan.Status.ACTIVE or upfront.owing(loan) > 0
 
 
 def take(
@@ -67,17 +76,17 @@ def settle(payment: Payment, *, by, on: date) -> Payment:
 def _place(payment: Payment, loan: Loan | None, *, by, on: date) -> Payment:
     waits = payment.status == Payment.Status.UNALLOCATED and not payment.waits_for_staff
     if waits and loan is not None:
-        # Placed by someone else meanwhile, or the loan takes no money: the queue keeps it.
-        with suppress(Refused):
+        try:
             collection.allocate(payment, loan, by=by, on=on)
-        payment.refresh_from_db()
+        except Refused:
+            # Placed by someone else meanwhile, or the loan takes no money: the queue keeps it.
+            payment.refresh_from_db()
     return payment
 
 
 def match(payment: Payment, loan: Loan, *, by, on: date) -> Payment:
     """Place an unallocated payment on the loan that a person chose. Raises Refused."""
     collection.allocate(payment, loan, by=by, on=on)
-    payment.refresh_from_db()
     return payment
 
 
@@ -105,14 +114,22 @@ def tell(payment: Payment, *, now: datetime) -> None:
                 values={
                     "loan": loan.number,
                     "amount": f"{payment.amount:,.2f}",
-                    "balance": f"{loan.position.outstanding:,.2f}",
+                    "balance": f"{_balance(loan):,.2f}",
                     "receipt": payment.reference or payment.number,
                 },
                 now=now,
             )
 
 
+def _balance(loan: Loan) -> Decimal:
+    """Return what is owed on a loan, or is to be paid before it is disbursed (KES)."""
+    position = getattr(loan, "position", None)
+    return position.outstanding if position else upfront.owing(loan)
+
+
 def _loan_paid_by(payment: Payment) -> Loan | None:
     """Return the loan that most recently received some of the payment."""
-    last = payment.allocations.select_related("repayment__loan").last()
-    return last.repayment.loan if last else None
+    if last := payment.allocations.select_related("repayment__loan").last():
+        return last.repayment.loan
+    fees = payment.fee_payments.standing().select_related("loan").last()
+    return fees.loan if fees else None

@@ -11,6 +11,8 @@ from lms.customers.models import Customer
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import lifecycle, security
 from lms.staff.models import Branch, Staff
+from lms.tills.models import DrawerSession
+from lms.tills.operations import drawers
 
 DAY = date(2026, 1, 15)
 
@@ -51,6 +53,15 @@ def njeri() -> Staff:
 
 def mutua() -> Staff:
     return staff("mutua", "Cashier")
+
+
+def open_drawer(cashier: Staff | None = None, *, on: date = DAY, **pieces: int) -> DrawerSession:
+    """Mutua's drawer, with a float of KES 5,000 in five notes unless told (`of_1000=5`)."""
+    cashier = cashier or mutua()
+    counted = {int(face.removeprefix("of_")): number for face, number in pieces.items()}
+    return drawers.open_drawer(
+        cashier, pieces=counted or {1000: 5}, branch=cashier.branch, by=cashier, on=on
+    )
 
 
 def customer(name: str = "Wanjiku Mwangi", phone: str = "254712345678", **fields) -> Customer:

@@ -171,7 +171,10 @@ class Customer(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        permissions = [("verify_customer", "Can verify or reject the KYC of a customer")]
+        permissions = [
+            ("verify_customer", "Can verify or reject the KYC of a customer"),
+            ("set_score_limit", "Can set the score limit of a customer"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["id_kind", "id_number"],

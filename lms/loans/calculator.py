@@ -84,6 +84,10 @@ class RepaymentCalculator:
         """Return the fees and excise kept back from the disbursement (KES)."""
         return fee_sum(self.terms, "deducted")
 
+    def fees_before(self) -> FeeSum:
+        """Return the fees and excise that are paid before the disbursement (KES)."""
+        return fee_sum(self.terms, "paid_before")
+
     def fees_added(self) -> FeeSum:
         """Return the fees and excise that are lent on top of the principal (KES)."""
         return fee_sum(self.terms, "added_to_principal")
@@ -103,7 +107,7 @@ class RepaymentCalculator:
 
     def total_cost_of_credit(self) -> Decimal:
         """Return what the loan costs above the principal: interest, fees, excise (KES)."""
-        before = self.fees_deducted().total + fee_sum(self.terms, "paid_before").total
+        before = self.fees_deducted().total + self.fees_before().total
         return self.total_payable() + before - self.terms.disbursed
 
     def apr(self, unit: Decimal = CENT) -> Decimal:
@@ -131,7 +135,7 @@ class RepaymentCalculator:
 
     @cached_property
     def _received(self) -> Decimal:
-        received = self.net_disbursed() - fee_sum(self.terms, "paid_before").total
+        received = self.net_disbursed() - self.fees_before().total
         if received <= 0:
             raise Refused("The fees leave nothing to pay out.", field="fees")
         return received

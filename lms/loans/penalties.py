@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from lms import money
 from lms.money import ZERO
+from lms.words import counted
 
 DAYS = {"daily": 1, "weekly": 7, "monthly": 30}
 WORDS = {
@@ -59,7 +60,7 @@ def describe(rule: PenaltyRule) -> str:
         if rule.base == "fixed"
         else f"{rule.value.normalize():f}% {WORDS[rule.base]}"
     )
-    grace = f", after {rule.grace_days} days" if rule.grace_days else ""
+    grace = f", after {counted(rule.grace_days, 'day')}" if rule.grace_days else ""
     end = ", until the loan matures" if rule.stops_at == "maturity" else ""
     return f"{what} {OFTEN[rule.frequency]}{grace}{_cap_in_words(rule)}{end}"
 

@@ -28,17 +28,23 @@ BUCKETS = (
 )
 
 
-def days_past_due(dues: Iterable[Due], *, on: date, tolerance: Decimal = TOLERANCE) -> int:
+def days_past_due(
+    dues: Iterable[Due],
+    *,
+    on: date,
+    tolerance: Decimal = TOLERANCE,
+    components: Sequence[str] = ("principal", "interest"),
+) -> int:
     """Return the days since the oldest instalment fell due that is unpaid by more than `tolerance`.
 
-    Day 1 is the day after the due date. Principal and interest count; fees and penalties alone
-    make no loan late.
+    Day 1 is the day after the due date. Of an instalment the `components` count: principal and
+    interest unless told, so that fees and penalties alone make no loan late.
     """
     unpaid = (
         due.due_date
         for due in dues
         if due.due_date < on
-        and due.owing.get("principal", ZERO) + due.owing.get("interest", ZERO) > tolerance
+        and sum((due.owing.get(name, ZERO) for name in components), ZERO) > tolerance
     )
     oldest = min(unpaid, default=on)
     return (on - oldest).days

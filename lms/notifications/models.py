@@ -24,10 +24,12 @@ class Occasion(models.TextChoices):
     DUE_TODAY = "due_today", "Instalment due today"
     OVERDUE = "overdue", "Instalment overdue"
     PAYMENT_RECEIVED = "payment_received", "Payment received"
+    GUARANTOR_DEMAND = "guarantor_demand", "Demand to a guarantor"
 
 
-# These wait for the morning. A receipt answers what the customer did this minute.
 REMINDERS = (Occasion.UPCOMING, Occasion.DUE_TODAY, Occasion.OVERDUE)
+# These wait for the morning. A receipt answers what the customer did this minute.
+BY_DAY = (*REMINDERS, Occasion.GUARANTOR_DEMAND)
 
 # What a template of each occasion may say, with values to preview it by.
 _ALWAYS = {
@@ -39,9 +41,11 @@ _ALWAYS = {
 }
 _INSTALMENT = {**_ALWAYS, "instalment": "3", "due_date": "21 Nov 2026", "days": "3 days"}
 _RECEIPT = {**_ALWAYS, "receipt": "RC000034", "balance": "31,500.00"}
+_DEMAND = {**_ALWAYS, "borrower": "Otieno", "guaranteed": "20,000.00", "date": "5 Dec 2026"}
 SAMPLES: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(REMINDERS, _INSTALMENT),
     Occasion.PAYMENT_RECEIVED: _RECEIPT,
+    Occasion.GUARANTOR_DEMAND: _DEMAND,
 }
 
 
@@ -127,22 +131,25 @@ class MessageQuerySet(models.QuerySet):
         return self.filter(status=Message.Status.QUEUED)
 
     def due(self, *, now: datetime) -> Self:
-        """Return what may be sent at this instant; reminders only outside the quiet hours.
+        """Return what may be sent at this instant; what goes out by day not in the quiet hours.
 
         Tests columns of this table alone: the claim repeats it as the condition of an UPDATE,
         and PostgreSQL rechecks such a condition after a lock only where there is no join.
         """
         ready = self.queued().filter(not_before__lte=now)
-        return ready if hours.is_allowed(now) else ready.exclude(occasion__in=REMINDERS)
+        return ready if hours.is_allowed(now) else ready.exclude(occasion__in=BY_DAY)
 
     def stuck(self, *, before: datetime) -> Self:
         """Return what a worker claimed before this instant and never reported on."""
         return self.filter(status=Message.Status.SENDING, claimed_at__lt=before)
 
     def unwanted(self) -> Self:
-        """Return what is queued for those who opted out since, and reminders to the dead."""
-        died = models.Q(customer__died_on__isnull=False, occasion__in=REMINDERS)
-        return self.queued().filter(models.Q(customer__takes_messages=False) | died)
+        """Return what is queued for those who opted out since."""
+        return self.queued().filter(customer__takes_messages=False)
+
+    def to_the_dead(self) -> Self:
+        """Return queued reminders to customers who have died."""
+        return self.queued().filter(customer__died_on__isnull=False, occasion__in=REMINDERS)
 
 
 class Message(models.Model):

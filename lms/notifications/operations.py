@@ -18,10 +18,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
+from lms import history
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.notifications import client, hours
 from lms.notifications.models import (
+    BY_DAY,
     REMINDERS,
     SAMPLES,
     Channel,
@@ -127,7 +129,7 @@ def _queue(drafts: list[Draft], templates: Mapping, *, now: datetime) -> list[Me
             # SQLite's INSERT OR IGNORE passes over any broken constraint, not only the key.
             raise IntegrityError("Messages were not stored though their keys are new.")
         new = list(stored.filter(run=run).order_by("pk"))
-        Message.history.bulk_history_create(new, batch_size=CHUNK)
+        history.keep(new, kind=history.ADDED, by=None, reason="")
     return new
 
 
@@ -172,7 +174,7 @@ def _message(draft: Draft, template: MessageTemplate, recipient: str, *, now: da
 
 
 def _earliest(occasion: str, now: datetime) -> datetime:
-    return hours.next_allowed(now) if occasion in REMINDERS else now
+    return hours.next_allowed(now) if occasion in BY_DAY else now
 
 
 def deliver(*, now: datetime, limit: int = 200) -> Delivery:
@@ -259,7 +261,10 @@ def _give_up_stuck(*, now: datetime) -> int:
 
 
 def _cancel_unwanted() -> int:
-    return _cancel_all(Message.objects.unwanted(), reason="The customer opted out of messages.")
+    dead = _cancel_all(Message.objects.to_the_dead(), reason="The customer has died.")
+    return dead + _cancel_all(
+        Message.objects.unwanted(), reason="The customer opted out of messages."
+    )
 
 
 def withdraw(*, about: str, reason: str) -> int:

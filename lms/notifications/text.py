@@ -123,8 +123,3 @@ def render(template: str, values: Mapping[str, str]) -> str:
         return values[name]
 
     return _BRACES.sub(value_of, template)
-
-
-def in_days(count: int) -> str:
-    """Return a number of days in words: 1 day, 3 days."""
-    return f"{count} day" if count == 1 else f"{count} days"

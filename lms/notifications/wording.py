@@ -35,6 +35,13 @@ TEMPLATES = (
         "Balance KES {balance}. Thank you. {lender}",
     ),
     (
+        "guarantor_demand",
+        "sms",
+        "",
+        "{customer}, you guarantee KES {guaranteed} of {borrower}'s loan {loan}. Pay the late KES "
+        "{amount} by {date}: paybill {paybill}, account {loan}. {lender}",
+    ),
+    (
         "upcoming",
         "email",
         "Loan {loan}: KES {amount} due on {due_date}",

@@ -7,15 +7,18 @@ from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 
+from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.books import must_be_open
 from lms.ledger.operations import Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
+from lms.tills.models import DrawerMovement, DrawerSession
+from lms.tills.operations import cash
 
-# Where money of each method lies.
+# Where money of each method lies; cash lies in the drawer of who handles it, or in the vault.
 CASH_ACCOUNTS = {
-    Payment.Method.CASH: chart.CASH,
     Payment.Method.MPESA: chart.MPESA_PAYBILL,
     Payment.Method.BANK: chart.BANK,
     Payment.Method.CHEQUE: chart.CHEQUES,
@@ -82,8 +85,9 @@ def receive(
     """Record money that arrived and book it as unallocated, in a transaction of its own.
 
     A repeated `request_key` (a form sent twice) returns the payment made the first time.
-    Raises AlreadyPosted when the reference was posted before, Refused for impossible input and
-    for a form sent again with other answers.
+    Cash goes into the open drawer of `by`. Raises AlreadyPosted when the reference was posted
+    before, Refused for impossible input, for a form sent again with other answers, and as
+    `cash.drawer_of` does.
     """
     reference = normal_reference(reference)
     _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)
@@ -101,23 +105,29 @@ def receive(
         request_key=request_key,
         taken_by=by,
     )
-    payment._history_user, payment._change_reason = by, "Received"
     try:
         with transaction.atomic():
-            payment.save()
+            Payment.objects.bulk_create([payment])
+            drawer, place = _place_of(method, by=by, branch_id=branch.pk)
             payment.entry = post(
                 kind="receipt",
                 reference=f"receipt:{payment.pk}",
                 on=value_date,
                 narration=f"{payment.get_method_display()} {reference or payment.number}",
-                lines=[Line(CASH_ACCOUNTS[method], chart.UNALLOCATED, amount)],
+                lines=[Line(place, chart.UNALLOCATED, amount)],
                 branch_id=branch.pk,
                 by=by,
                 subject=payment.number,
             )
-            payment.skip_history_when_saving = True
-            payment.save(update_fields=["entry"])
-            del payment.skip_history_when_saving
+            cash.count_in(
+                drawer,
+                amount,
+                kind=DrawerMovement.Kind.RECEIPT,
+                entry=payment.entry,
+                branch_id=branch.pk,
+            )
+            Payment.objects.filter(pk=payment.pk).update(entry=payment.entry)
+            history.keep([payment], kind=history.ADDED, by=by, reason="Received")
     except IntegrityError:
         if request_key and (again := Payment.objects.filter(request_key=request_key).first()):
             return _same(again, payment)
@@ -125,6 +135,14 @@ def receive(
             raise AlreadyPosted(posted) from None
         raise
     return payment
+
+
+def _place_of(method: str, *, by, branch_id: int) -> tuple[DrawerSession | None, str]:
+    """Return the account in which money of a method lies, and the locked drawer if it is one."""
+    if method != Payment.Method.CASH:
+        return None, CASH_ACCOUNTS[method]
+    drawer = cash.drawer_of(by, branch_id=branch_id)
+    return drawer, cash.account_of(drawer, branch_id=branch_id)
 
 
 def _same(again: Payment, wanted: Payment) -> Payment:
@@ -145,7 +163,8 @@ def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:
     if payment.allocated or payment.credited:
         raise Refused(f"{payment.number} is still allocated.")
     must_not_be_refunded(payment)
-    reverse(payment.entry, reason=reason, on=on, by=by)
+    mirror = reverse(payment.entry, reason=reason, on=on, by=by)
+    cash.undo(payment.entry, mirror, reason=reason, by=by, on=on)
     payment.status = Payment.Status.REVERSED
     payment.reversed_on = on
     payment._history_user, payment._change_reason = by, reason[:100]
@@ -158,9 +177,9 @@ def pay_out(
     method: str,
     amount: Decimal,
     reference: str | None,
-    customer,
+    customer_id: int,
     subject: str,
-    branch,
+    branch_id: int,
     by,
     on: date,
     narration: str,
@@ -171,37 +190,47 @@ def pay_out(
 ) -> Payout:
     """Record money that left and post its entry, inside the caller's transaction.
 
-    `lines` are the other transfers of the same event; the one that pays `amount` KES from the
-    cash account of `method` against `debit` is added here. `key` names the event.
-    Raises Refused when the reference was used before.
+    `lines` are the other transfers of the same event; the one that pays `amount` KES from where
+    money of `method` lies against `debit` is added here. `key` names the event.
+    Raises Refused when the reference was used before, for a day of a closed month, and as
+    `cash.drawer_of` does.
     """
+    must_be_open(on)
     reference = normal_reference(reference)
+    drawer, place = _place_of(method, by=by, branch_id=branch_id)
     entry = post(
         kind=kind,
         reference=key,
         on=on,
         narration=narration,
-        lines=[Line(debit, CASH_ACCOUNTS[method], amount), *lines],
-        branch_id=branch.pk,
+        lines=[Line(debit, place, amount), *lines],
+        branch_id=branch_id,
         by=by,
         subject=subject,
+    )
+    cash.count_in(
+        drawer,
+        -amount,
+        kind=DrawerMovement.Kind.PAYOUT,
+        entry=entry,
+        branch_id=branch_id,
     )
     payout = Payout(
         kind=kind,
         method=method,
         reference=reference,
         amount=amount,
-        customer=customer,
+        customer_id=customer_id,
         subject=subject,
         paid_on=on,
-        branch=branch,
+        branch_id=branch_id,
         entry=entry,
         paid_by=by,
     )
-    payout._history_user, payout._change_reason = by, "Paid out"
     try:
-        with transaction.atomic():
-            payout.save()
+        # No savepoint: whoever is refused here ends the transaction it belongs to.
+        with transaction.atomic(savepoint=False):
+            history.create([payout], by=by, reason="Paid out")
     except IntegrityError as error:
         raise Refused(
             f"Reference {reference} was used for another payout.", field="reference"
@@ -219,7 +248,8 @@ def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
     )
     if payout.reversed_on:
         raise Refused(f"{payout} was reversed on {payout.reversed_on:%d %b %Y} already.")
-    reverse(payout.entry, reason=reason, on=on, by=by)
+    mirror = reverse(payout.entry, reason=reason, on=on, by=by)
+    cash.undo(payout.entry, mirror, reason=reason, by=by, on=on)
     payout.reversed_on = on
     payout._history_user, payout._change_reason = by, reason[:100]
     payout.save(update_fields=["reversed_on"])
@@ -262,9 +292,9 @@ def refund_credit(
             method=method,
             amount=amount,
             reference=reference,
-            customer=customer,
+            customer_id=customer.pk,
             subject=customer.number,
-            branch=branch,
+            branch_id=branch.pk,
             by=by,
             on=on,
             narration=f"Credit of {customer.name} paid back",

@@ -3,7 +3,8 @@ from decimal import Decimal
 
 import pytest
 
-from lms import jobs
+from lms import dates
+from lms.closing import reminders
 from lms.errors import Refused
 from lms.ledger.models import Transfer
 from lms.loans.models import DeathClaim, Loan, Penalty
@@ -54,7 +55,7 @@ def test_interest_and_penalties_stop_on_the_day_of_the_death(late, kamau):
 def test_nobody_reminds_the_dead(late, kamau):
     deaths.record_death(late.customer, died_on=DIED, by=kamau, on=DAY)
 
-    assert jobs.remind_overdue(on="2026-03-10") == 0
+    assert reminders.remind(on=DAY, now=dates.now()) == 0
     assert not Message.objects.exists()
 
 

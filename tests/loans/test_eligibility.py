@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import EligibilityRule, LoanProduct
-from lms.loans.operations import lifecycle, offers
+from lms.loans.operations import lifecycle, offers, restructuring
 from lms.loans.operations.eligibility import Verdict, assess
 from tests import factories
 
@@ -303,3 +303,58 @@ def test_the_database_holds_each_rule_once_with_its_limit(wanjiku, kind, limit):
     rule("kyc", None)
     with pytest.raises(IntegrityError), transaction.atomic():
         rule("kyc", None)
+
+
+def top_up(loan, amount: int = 20_000, *, on: date = date(2026, 2, 10)):
+    return restructuring.top_up(
+        loan,
+        amount=D(amount),
+        number_of_repayments=12,
+        method="cash",
+        reference=None,
+        reason="Bigger stall",
+        by=factories.kamau(),
+        on=on,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "sentence"),
+    [
+        (
+            Kind.AFFORDABILITY,
+            60,
+            r"the instalment of KES 12,871\.00 is 71.46% of net income, 11.46 points above 60%",
+        ),
+        (Kind.SCORE, 140, r"KES 120,000\.00 is 150% of the score limit .*, 10 points above 140%"),
+        (Kind.EXPOSURE, 110_000, r"KES 120,000\.00 of this loan, .*, KES 10,000\.00 above"),
+        (Kind.MAX_AGE, 37, r"38 years old on .* 2027, 1 above 37"),
+    ],
+)
+def test_a_top_up_keeps_to_the_rules_of_the_product(wanjiku, kind, limit, sentence):
+    loan = factories.active()
+    rule(kind, D(limit))
+
+    with pytest.raises(Refused, match=sentence):
+        top_up(loan)
+
+    loan.refresh_from_db()
+    assert loan.principal == D(100_000)
+    assert not loan.changes.exists()
+
+
+def test_a_top_up_counts_the_loan_once_and_its_own_lateness(wanjiku):
+    loan = factories.active()
+    rule(Kind.ACTIVE_LOANS, D(1))
+    rule(Kind.ARREARS, D(5))
+
+    top_up(loan, 1_000, on=date(2026, 2, 20))
+    with pytest.raises(Refused, match=r"Arrears elsewhere: LN\d+ is 10 days late, 5 above 5\."):
+        top_up(factories.active(customer=factories.otieno()), on=date(2026, 2, 25))
+
+
+def test_a_soft_rule_lets_a_top_up_pass(wanjiku):
+    loan = factories.active()
+    rule(Kind.SCORE, D(1), is_hard=False)
+
+    assert top_up(loan).amount == D(20_000)

@@ -85,7 +85,7 @@ LATE = st.one_of(
             "penalty_frequency": st.sampled_from(["once", "daily", "daily", "weekly", "monthly"]),
             "penalty_grace_days": st.sampled_from([0, 3]),
             "penalty_start": st.sampled_from(["after_grace", "due_date"]),
-            "penalty_stop": st.just("none"),
+            "penalty_stop": st.sampled_from(["none", "maturity"]),
         },
         optional={
             "penalty_cap_kind": st.sampled_from(

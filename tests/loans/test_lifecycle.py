@@ -54,6 +54,28 @@ def test_terms_outside_the_products_limits_are_refused_by_name(db, fields, field
     assert Loan.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"method": "flat"}, "recalculates"),
+        ({"day_count": "periodic"}, "day_count"),
+        ({"interest_grace": 1}, "interest_grace"),
+    ],
+)
+def test_terms_that_cannot_go_together_are_refused_on_the_loan_too(db, njeri, terms, field):
+    by_day = factories.product(recalculates=True, day_count="actual/365")
+
+    with pytest.raises(Refused) as refusal:
+        factories.draft(product=by_day, terms=terms)
+    assert refusal.value.field == field
+
+    loan = factories.draft(product=by_day)
+    Loan.objects.filter(pk=loan.pk).update(**terms)
+    with pytest.raises(Refused) as refusal:
+        lifecycle.submit(loan, by=njeri, on=DAY)
+    assert refusal.value.field == field
+
+
 def test_disbursing_makes_the_schedule_the_payout_and_the_books(db, mutua):
     fees = [
         {"name": "Processing", "kind": "percent", "value": D(3), "when": "deducted"},

@@ -261,7 +261,11 @@ def test_what_was_approved_in_time_is_paid_out_on_its_terms(product, dearer, kam
 
 @pytest.mark.parametrize(
     ("terms", "field"),
-    [({"method": "flat", "day_count": "actual/365"}, "recalculates"), ({}, "day_count")],
+    [
+        ({"method": "flat", "day_count": "actual/365"}, "recalculates"),
+        ({}, "day_count"),
+        ({"day_count": "actual/365", "interest_grace": 1}, "interest_grace"),
+    ],
 )
 def test_interest_follows_the_balance_only_where_days_are_counted(dearer, terms, field):
     for name, value in {**terms, "recalculates": True}.items():

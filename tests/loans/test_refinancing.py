@@ -8,10 +8,11 @@ import pytest
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.models import Loan
-from lms.loans.operations import collection, lifecycle, refinancing
+from lms.loans.operations import changes, collection, lifecycle, refinancing, undoing
 from lms.payments.models import Payment, Payout
 from tests import factories
 from tests.books import balances
+from tests.loans import test_actual
 from tests.loans.test_restructuring import books_agree, everything, pay
 
 D = Decimal
@@ -103,3 +104,98 @@ def test_the_receipt_of_a_refinancing_is_not_taken_back(old, kamau):
     for verb in (collection.take_back, collection.reverse_payment):
         with pytest.raises(Refused, match="came from another loan"):
             verb(payment, reason="Mistake", by=kamau, on=ON)
+
+
+def test_undoing_the_disbursement_opens_the_old_loan_again(old, kamau):
+    was, owed = everything(old), old.position.outstanding
+    booked = {code: sum_ for code, sum_ in balances().items() if sum_}
+    new = disburse(approved(old, 120_000))
+
+    undoing.undo_disbursement(new, reason="Wrong phone", by=kamau, on=date(2026, 5, 26))
+
+    old = Loan.objects.get(pk=old.pk)
+    new.refresh_from_db()
+    assert (new.status, new.refinances) == ("approved", old)
+    assert (old.status, old.closed_on, old.position.outstanding) == ("active", None, owed)
+    again = everything(old)
+    assert again[0] == was[0]
+    for row in (*again[1], *was[1]):
+        del row["penalties_since"]  # it owed nothing late in between
+    assert again[1] == was[1]
+    assert Payment.objects.get(method="refinance").status == "reversed"
+    assert changes.last_of(old) is None
+    assert {code: sum_ for code, sum_ in balances().items() if sum_} == booked
+    books_agree(old)
+
+
+def test_it_is_paid_out_again_and_pays_the_old_loan_off_again(old, kamau):
+    new = disburse(approved(old, 120_000))
+    undoing.undo_disbursement(new, reason="Wrong phone", by=kamau, on=ON)
+
+    disburse(new)
+
+    old.refresh_from_db()
+    assert (old.status, old.closed_on) == ("closed", ON)
+    states = Payment.objects.filter(method="refinance").order_by("pk")
+    assert list(states.values_list("status", "amount")) == [
+        ("reversed", D("69725.00")),
+        ("allocated", D("69725.00")),
+    ]
+    books_agree(old)
+
+
+def test_it_is_not_undone_once_the_old_loan_was_touched(old, kamau):
+    new = disburse(approved(old, 120_000))
+    last = Payment.objects.filter(method="cash").order_by("-pk").first()
+    collection.reverse_payment(last, reason="Bounced", by=kamau, on=date(2026, 5, 26))
+    before = balances()
+
+    with pytest.raises(Refused, match="since"):
+        undoing.undo_disbursement(new, reason="Wrong phone", by=kamau, on=date(2026, 5, 26))
+
+    assert balances() == before
+    new.refresh_from_db()
+    assert new.status == "active"
+
+
+def refinanced(old, on):
+    new = refinancing.refinance(old, principal=D(150_000), by=factories.njeri(), on=on)
+    lifecycle.submit(new, by=factories.njeri(), on=on)
+    lifecycle.approve(new, by=factories.kamau(), on=on)
+    return lifecycle.disburse(new, method="cash", reference=None, by=factories.mutua(), on=on)
+
+
+DAILY = {"penalty_base": "instalment", "penalty_value": D(1), "penalty_frequency": "daily"}
+
+
+def test_lateness_of_nights_that_did_not_run_is_paid_off_too(db):
+    old = factories.active(product=factories.product(**DAILY))
+
+    new = refinanced(old, date(2026, 2, 25))
+
+    old.refresh_from_db()
+    assert (old.status, old.position.outstanding) == ("closed", 0)
+    assert balances()[chart.REFINANCE_CLEARING] == 0
+    books_agree(new)
+
+
+def test_interest_that_follows_the_balance_is_paid_off_as_it_was_earned(db):
+    old = test_actual.lend()
+
+    new = refinanced(old, test_actual.MARCH)
+
+    old.refresh_from_db()
+    assert old.status == "closed"
+    assert balances()[chart.CUSTOMER_CREDIT] == 0
+    books_agree(new)
+
+
+def test_a_refinancing_is_undone_days_later_where_lateness_is_charged_daily(db, kamau):
+    old = factories.active(product=factories.product(**DAILY))
+    new = refinanced(old, date(2026, 2, 25))
+
+    undoing.undo_disbursement(new, reason="Not taken", by=kamau, on=date(2026, 2, 28))
+
+    old.refresh_from_db()
+    assert old.status == "active"
+    books_agree(old)

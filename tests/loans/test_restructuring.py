@@ -400,3 +400,12 @@ def test_interest_by_the_actual_balance_starts_anew_with_the_schedule(kamau):
     # not yet due; then all 100,000 at 24% costs 2,038.36 for the 31 days since 1 March.
     assert loan.repayments.get(pk=first.pk).interest == D(2038) + D(852) + D(2038)
     books_agree(loan)
+
+
+def test_a_loan_whose_interest_follows_its_balance_does_not_become_flat(kamau):
+    loan = factories.active(product=factories.product(recalculates=True, day_count="actual/365"))
+
+    with pytest.raises(Refused, match=r"Flat interest does not follow the balance\.") as refusal:
+        restructuring.plan(loan, on=date(2026, 3, 1), method="flat")
+
+    assert refusal.value.field == "method"

@@ -10,6 +10,7 @@ from lms.errors import Refused
 from lms.loans.models import Guarantor, Loan
 from lms.loans.models.security import Collateral, cover_ratio
 from lms.loans.operations import lifecycle, security
+from lms.notifications.models import Message
 from tests import factories
 from tests.factories import DAY
 
@@ -162,6 +163,54 @@ def test_a_demand_binds_fourteen_days_after_it_was_sent(njeri):
     assert notice.demand_from == date(2026, 3, 6)
     assert not guarantor.can_be_claimed(date(2026, 3, 5))
     assert guarantor.can_be_claimed(date(2026, 3, 6))
+
+
+def demand_by_sms(guarantor, njeri, **answers):
+    return security.notify(
+        guarantor, kind="demand", channel="sms", by=njeri, on=LATE,
+        **{"sent_on": LATE, "text": "", **answers},
+    )  # fmt: skip
+
+
+def test_a_demand_by_sms_is_sent_to_the_guarantor_once_a_notice(njeri):
+    guarantor = factories.guarantor(factories.active())
+
+    notice = demand_by_sms(guarantor, njeri, text="He was called before.")
+
+    message = Message.objects.get()
+    number = guarantor.loan.number
+    assert (message.recipient, message.customer) == ("254722000111", factories.otieno())
+    assert (message.occasion, message.about, message.parts) == ("guarantor_demand", number, 1)
+    assert message.body == (
+        f"Otieno, you guarantee KES 20,000.00 of Wanjiku's loan {number}. Pay the late KES "
+        f"9,456.00 by 6 Mar 2026: paybill 174379, account {number}. Pesa Kwanza Credit"
+    )
+    assert notice.text == f"{message.body}\nHe was called before."
+    again = demand_by_sms(guarantor, njeri)
+    assert again.text == message.body
+    assert Message.objects.count() == 2
+
+
+def test_only_a_demand_by_sms_of_today_is_sent(njeri):
+    guarantor = factories.guarantor(factories.active())
+
+    demand(guarantor, njeri)
+    demand_by_sms(guarantor, njeri, sent_on=date(2026, 2, 18), text="Sent from my own phone.")
+
+    assert guarantor.notices.count() == 2
+    assert Message.objects.count() == 0
+
+
+def test_a_demand_that_no_sms_can_carry_is_refused(njeri):
+    guarantor = factories.guarantor(factories.active())
+    Customer.objects.filter(pk=guarantor.customer_id).update(takes_messages=False)
+
+    with pytest.raises(Refused, match=r"No SMS can be sent to Otieno Ouma") as refusal:
+        demand_by_sms(Guarantor.objects.get(pk=guarantor.pk), njeri)
+
+    assert refusal.value.field == "channel"
+    assert guarantor.notices.count() == 0
+    assert Message.objects.count() == 0
 
 
 def test_nothing_is_demanded_while_the_borrower_is_not_in_arrears(njeri):

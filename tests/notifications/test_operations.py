@@ -233,6 +233,16 @@ def test_who_opts_out_while_the_message_waits_is_left_alone(africastalking):
     assert len(africastalking.calls) == 0
 
 
+def test_a_reminder_of_who_died_meanwhile_is_cancelled_and_says_why(africastalking):
+    message = reminder(now=NIGHT)
+    message.customer.died_on = NIGHT.date()
+    message.customer.save()
+
+    assert operations.deliver(now=MORNING) == Delivery(cancelled=1)
+    assert fate(message) == ("cancelled", 0, "The customer has died.")
+    assert len(africastalking.calls) == 0
+
+
 def test_a_rejected_message_fails_and_the_next_one_is_sent(silent):
     silent.post(client.SANDBOX, json=answer(403, "InvalidPhoneNumber"), status=201)
     silent.post(client.SANDBOX, json=answer(), status=201)

@@ -117,7 +117,3 @@ def test_braces_that_are_no_known_placeholder_are_named(template, complaint):
         text.render(template, VALUES)
 
     assert str(refusal.value) == complaint
-
-
-def test_days_are_said_in_words():
-    assert [text.in_days(1), text.in_days(3)] == ["1 day", "3 days"]

@@ -21,6 +21,7 @@ from lms.loans.models.security import (
     GuarantorNotice,
     Valuation,
 )
+from lms.loans.models.upfront import FeePayment
 
 __all__ = [
     "Allocation",
@@ -28,6 +29,7 @@ __all__ = [
     "CollateralDocument",
     "DeathClaim",
     "EligibilityRule",
+    "FeePayment",
     "Guarantor",
     "GuarantorNotice",
     "IssuedDocument",

@@ -15,7 +15,7 @@ from lms.ledger.models import JournalEntry
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models.changes import Recovery
 from lms.loans.models.loans import Loan
-from lms.loans.models.repayments import Component, Repayment, Waiver
+from lms.loans.models.repayments import Component, Repayment, Waiver, late_components
 from lms.money import ZERO, MoneyField
 from lms.payments.models import Payment
 
@@ -67,10 +67,10 @@ def _unpaid(name: str) -> models.Expression:
     return F(name) - F(f"{name}_paid") - F(f"{name}_waived")
 
 
-# Enough of principal and interest is unpaid for the instalment to count as late once it is due.
-IN_ARREARS = GreaterThan(
-    money.exact(_unpaid("principal") + _unpaid("interest")), settings.ARREARS_TOLERANCE
-)
+def _in_arrears() -> GreaterThan:
+    """Enough is unpaid of an instalment for it to count as late once it is due."""
+    unpaid = sum((_unpaid(name) for name in late_components()), models.Value(ZERO))
+    return GreaterThan(money.exact(unpaid), settings.ARREARS_TOLERANCE)
 
 
 class PositionQuerySet(models.QuerySet):
@@ -101,7 +101,7 @@ class PositionQuerySet(models.QuerySet):
             for pk, principal in lent.items()
         }
         rows = Repayment.objects.filter(loan_id__in=lent).order_by().values("loan_id", "status")
-        for row in rows.annotate(since=Min("due_date", filter=IN_ARREARS), **sums):
+        for row in rows.annotate(since=Min("due_date", filter=_in_arrears()), **sums):
             positions[row["loan_id"]].take_in(row)
         positions = list(positions.values())
         self.bulk_create(

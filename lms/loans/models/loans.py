@@ -14,9 +14,10 @@ from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
+from lms import history
 from lms.customers.models import Customer
 from lms.errors import Refused
-from lms.loans.calculator import RepaymentCalculator
+from lms.loans.calculator import FeeSum, RepaymentCalculator
 from lms.loans.calculator import Terms as ScheduleTerms
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models.products import LoanProduct, ProductVersion
@@ -280,6 +281,15 @@ class Loan(Terms):
         return RepaymentCalculator(terms)
 
     @property
+    def fees_before(self) -> FeeSum:
+        """The fees that are paid before the disbursement, and the excise duty on them (KES)."""
+        taken = [fee.as_fee() for fee in self.fees.filter(when=FeeTerms.When.PAID_BEFORE)]
+        return FeeSum(
+            sum((fee.amount(self.principal) for fee in taken), ZERO),
+            sum((fee.excise(self.principal) for fee in taken), ZERO),
+        )
+
+    @property
     def penalty_rule(self) -> PenaltyRule:
         return PenaltyRule(
             base=self.penalty_base,
@@ -300,8 +310,7 @@ class Loan(Terms):
                 f"so it cannot become {self.Status(status).label.lower()}."
             )
         self.status = status
-        self._history_user, self._change_reason = by, reason[:100]
-        self.save(update_fields=["status", *fields])
+        history.update(self, ("status", *fields), by=by, reason=reason)
 
     def days_late(self, *, on: date) -> int:
         """Return the days past due of an active loan on a day, 0 when nothing is late."""

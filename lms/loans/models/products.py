@@ -15,7 +15,7 @@ from simple_history.models import HistoricalRecords
 
 from lms import dates
 from lms.errors import Refused
-from lms.loans.models.terms import FeeTerms, Method, Terms
+from lms.loans.models.terms import FeeTerms, Terms
 from lms.money import MoneyField, kes
 
 
@@ -204,10 +204,7 @@ class ProductVersion(Terms):
             wrong["number_of_repayments"] = "The usual number lies outside the limits."
         if not self.min_rate <= self.rate <= self.max_rate:
             wrong["rate"] = "The usual rate lies outside the limits."
-        if self.recalculates and self.method == Method.FLAT:
-            wrong["recalculates"] = "Flat interest does not follow the balance."
-        elif self.recalculates and not self.day_count.startswith("actual/"):
-            wrong["day_count"] = "Interest that follows the actual balance counts actual days."
+        wrong |= self.impossible()
         if wrong:
             raise ValidationError(wrong)
 

@@ -24,6 +24,12 @@ class Component(models.TextChoices):
     PENALTIES = "penalties", "Penalties"
 
 
+def late_components() -> tuple[str, ...]:
+    """Return what makes a loan late while it is unpaid: penalties only where a setting says so."""
+    also = (Component.PENALTIES,) if settings.PENALTIES_MAKE_ARREARS else ()
+    return (Component.PRINCIPAL, Component.INTEREST, *also)
+
+
 def _due() -> models.Expression:
     return F("principal") + F("interest") + F("fees") + F("penalties")
 

@@ -292,6 +292,21 @@ class Terms(models.Model):
     class Meta:
         abstract = True
 
+    def impossible(self) -> dict[str, str]:
+        """Return which terms cannot go together: field name and sentence."""
+        if not self.recalculates:
+            return {}
+        found = {}
+        if self.method == Method.FLAT:
+            found["recalculates"] = "Flat interest does not follow the balance."
+        elif not self.day_count.startswith("actual/"):
+            found["day_count"] = "Interest that follows the actual balance counts actual days."
+        if self.interest_grace:
+            found["interest_grace"] = (
+                "Interest that follows the actual balance is paid in every period."
+            )
+        return found
+
     @property
     def periods_a_year(self) -> Decimal:
         """How many repayment periods a year has: 12, 52 or 365 of the unit, divided by `every`."""
@@ -322,6 +337,7 @@ class FeeTerms(models.Model):
 
     class When(models.TextChoices):
         DEDUCTED = "deducted", "deducted from the disbursement"
+        PAID_BEFORE = "paid_before", "paid before the disbursement"
         FIRST_INSTALMENT = "first_instalment", "with the first instalment"
         ADDED_TO_PRINCIPAL = "added_to_principal", "added to the principal"
         SPREAD = "spread", "spread over the instalments"

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.db.models import F
 
-from lms import money
+from lms import history, money
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
@@ -108,7 +108,7 @@ def _suspend(loan: Loan, amount: Decimal) -> None:
 
 
 def _times_placed(payment: Payment) -> int:
-    return JournalEntry.objects.filter(reference__startswith=f"allocate:{payment.pk}:").count()
+    return JournalEntry.objects.keyed(f"allocate:{payment.pk}:").count()
 
 
 def take_back(entry: JournalEntry, loan: Loan, *, reason: str, by, on: date) -> JournalEntry:
@@ -186,9 +186,5 @@ def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
 
 
 def save_payment(payment: Payment, *, by, reason: str) -> None:
-    payment._history_user, payment._change_reason = by, reason[:100]
-    payment.save(
-        update_fields=[
-            "allocated", "credited", "status", "waits_for_staff", "customer", "branch"
-        ]
-    )  # fmt: skip
+    fields = ("allocated", "credited", "status", "waits_for_staff", "customer", "branch")
+    history.update(payment, fields, by=by, reason=reason)

@@ -114,6 +114,7 @@ def record(
     position = Position.objects.get(pk=loan.pk)
     position.schedule_set_on = max(position.schedule_set_on or on, on)
     position.save(update_fields=["schedule_set_on"])
+    rows.count_lateness_anew(loan, by=by, on=on)
     now = State(loan)
     written = [pk for pk, row in now.rows.items() if row != before.rows.get(pk)]
     fields = [name for name in LOAN_FIELDS if now.loan[name] != before.loan[name]]
@@ -216,7 +217,7 @@ def undo(
     with transaction.atomic():
         loan = rows.lock(change.loan_id)
         change = LoanChange.objects.select_related("entry", "payout__entry").get(pk=change.pk)
-        if change.kind == LoanChange.Kind.PREPAYMENT:
+        if change.kind in (LoanChange.Kind.PREPAYMENT, LoanChange.Kind.SETTLEMENT):
             _cancel_penalties_since(change, loan, reason=reason, by=by, on=on)
         _must_be_free(change, loan, on=on)
         if change.payout_id and not money_is_back:

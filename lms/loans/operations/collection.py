@@ -11,7 +11,17 @@ from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
 from lms.loans.models import Allocation, Loan, LoanChange, Recovery, Waiver
-from lms.loans.operations import booking, changes, placing, prepaying, replay, rows, settling
+from lms.loans.operations import (
+    booking,
+    changes,
+    placing,
+    prepaying,
+    relief,
+    replay,
+    rows,
+    settling,
+    upfront,
+)
 from lms.loans.operations.replay import Money
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import ZERO
@@ -35,18 +45,16 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
     what is left then prepays principal, or settles the loan when it covers the payoff; but not
     behind a later event. What is left when nothing more may be paid stays as the customer's
     credit; so does everything on a closed loan. On a loan that was written off it is a recovery.
-    Raises Refused when the payment is placed or reversed already, and for a loan that was never
-    disbursed.
+    Before the disbursement it pays the fees that come first. Raises Refused when the payment is
+    placed or reversed already, and for a loan on which nothing can be paid yet.
     """
     with transaction.atomic():
-        loan = rows.lock(loan.pk, related=())
-        payment = Payment.objects.select_for_update().get(pk=payment.pk)
+        loan = rows.lock_for_money(loan.pk)
+        payment.refresh_from_db(from_queryset=Payment.objects.select_for_update())
         placing.must_wait(payment)
         if loan.status not in Loan.DISBURSED:
-            raise Refused(
-                f"{loan.number} is {loan.get_status_display().lower()}: "
-                "only a disbursed loan can be paid."
-            )
+            upfront.take(payment, loan, by=by)
+            return []
         if loan.status == Loan.Status.WRITTEN_OFF:
             placing.take(payment, loan)
             _recover(payment, loan, by=by, on=on)
@@ -56,8 +64,9 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
             try:
                 return _pay_ahead(payment, loan, by=by, on=on)
             except Refused:  # Nothing was written: it is placed like any other.
-                payment.refresh_from_db()
                 loan = rows.lock(loan.pk)
+            finally:
+                payment.refresh_from_db()
         return placing.place(payment, loan, by=by, on=on)
 
 
@@ -154,6 +163,7 @@ def take_back(payment: Payment, *, reason: str, by, on: date) -> Payment:
     may place it again. Raises Refused unless it is allocated.
     """
     reason = needs_reason(reason)
+    _must_be_money(payment)
     with transaction.atomic():
         payment = _unplace(payment, reason=reason, by=by, on=on)
         payment.waits_for_staff = True
@@ -167,6 +177,7 @@ def reverse_payment(payment: Payment, *, reason: str, by, on: date) -> Payment:
     Raises Refused when it is reversed already, or was taken by the same person.
     """
     reason = needs_reason(reason)
+    _must_be_money(payment)
     if payment.taken_by_id is not None and payment.taken_by_id == by.pk:
         raise Refused(f"You took {payment.number} yourself: someone else must reverse it.")
     with transaction.atomic():
@@ -180,10 +191,25 @@ def reverse_payment(payment: Payment, *, reason: str, by, on: date) -> Payment:
     return payment
 
 
+def undo_refinance(payment: Payment, *, reason: str, by, on: date) -> Payment:
+    """Take what a new loan paid off the old one again, with its receipt.
+
+    Inside the transaction of the caller, who undoes the disbursement of the new loan.
+    """
+    payment = _unplace(payment, reason=reason, by=by, on=on)
+    return undo_receipt(payment, reason=reason, by=by, on=on)
+
+
+def _must_be_money(payment: Payment) -> None:
+    if payment.method == Payment.Method.REFINANCE:
+        raise Refused(
+            f"{payment.number} came from another loan: no money can be taken back. "
+            "Undo the disbursement of that loan."
+        )
+
+
 def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Take a payment off every loan it was placed on; return it locked and unallocated."""
-    if payment.method == Payment.Method.REFINANCE:
-        raise Refused(f"{payment.number} came from another loan: no money can be taken back.")
     loans = rows.lock_many(_loans_paid_by(payment))
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
     if payment.status != Payment.Status.ALLOCATED:
@@ -196,12 +222,14 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
     prepaid = LoanChange.objects.filter(payment=payment, kind=LoanChange.Kind.PREPAYMENT)
     if change := prepaid.filter(undone_on=None).first():
         return changes.undo(change, reason=reason, by=by, on=on).payment
+    upfront.take_back(payment, reason=reason, by=by, on=on)
     for loan in loans:
         drop = [placed for placed in replay.placed(loan) if placed.payment.pk == payment.pk]
         for placed in drop:
             placed.payment = payment
         if drop:
-            replay.replay(loan, drop=drop, reason=reason, by=by, on=on)
+            last_day = replay.replay(loan, drop=drop, reason=reason, by=by, on=on)
+            relief.forgive_small(loan, by=by, on=last_day)
     payment.allocated = payment.credited = ZERO
     payment.status = Payment.Status.UNALLOCATED
     booking.save_payment(payment, by=by, reason=reason)
@@ -210,13 +238,13 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
 
 def _loans_paid_by(payment: Payment) -> set[int]:
     """Return the loans on which a payment stands, also those it left as credit only."""
-    entries = JournalEntry.objects.filter(
-        reference__startswith=f"allocate:{payment.pk}:", reversed_by=None
-    )
+    entries = JournalEntry.objects.keyed(f"allocate:{payment.pk}:").filter(reversed_by=None)
     subjects = entries.values_list("transfers__subject", flat=True)
     recovered = payment.recoveries.filter(amount__gt=0, reversed_by=None)
-    return {Loan.key_of(subject) for subject in subjects} | set(
-        recovered.values_list("loan_id", flat=True)
+    return (
+        {Loan.key_of(subject) for subject in subjects}
+        | set(recovered.values_list("loan_id", flat=True))
+        | set(payment.fee_payments.placed().values_list("loan_id", flat=True))
     )
 
 

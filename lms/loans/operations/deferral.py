@@ -66,7 +66,7 @@ def follow(loan: Loan, *, by, on: date) -> None:
     ]
     if not any(line.amount for line in lines):
         return
-    times = JournalEntry.objects.filter(reference__startswith=f"{KIND}:{loan.pk}:").count()
+    times = JournalEntry.objects.keyed(f"{KIND}:{loan.pk}:").count()
     post(
         kind=KIND,
         reference=f"{KIND}:{loan.pk}:{times + 1}",

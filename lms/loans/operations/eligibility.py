@@ -1,5 +1,6 @@
 """Whether a customer may have a loan: each rule of its version, and by how much it is missed."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -13,8 +14,9 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.calculator import Row
 from lms.loans.models import EligibilityRule, Guarantor, Loan, Position, Repayment
-from lms.loans.standing import TOLERANCE
+from lms.loans.operations.rows import is_in_arrears
 from lms.money import ZERO, kes, money, total
+from lms.words import counted
 
 Kind = EligibilityRule.Kind
 Status = Loan.Status
@@ -45,9 +47,30 @@ def assess(loan: Loan, *, on: date) -> list[Verdict]:
     return [_verdict(rule, case) for rule in loan.version.rules.all()]
 
 
+def assess_top_up(
+    loan: Loan, *, amount: Decimal, rows: Sequence[Repayment], on: date
+) -> list[Verdict]:
+    """Return how each rule stands on a running loan once it is topped up by `amount` KES.
+
+    Measured are the principal owed with it and the instalments that would then come, `rows`; days
+    late on the loan itself count like those on others.
+    """
+    case = _TopUp(loan, on, amount, rows)
+    return [_verdict(rule, case) for rule in loan.version.rules.all()]
+
+
+def must_allow_top_up(loan: Loan, *, amount: Decimal, rows: Sequence[Repayment], on: date) -> None:
+    """Raise Refused as `must_be_eligible` does, for a running loan topped up by `amount` KES."""
+    _refuse(assess_top_up(loan, amount=amount, rows=rows, on=on))
+
+
 def must_be_eligible(loan: Loan, *, on: date) -> None:
     """Raise Refused, with the first hard rule that is not kept and a count of the others."""
-    failed = [each for each in assess(loan, on=on) if each.rule.is_hard and not each.passed]
+    _refuse(assess(loan, on=on))
+
+
+def _refuse(verdicts: Sequence[Verdict]) -> None:
+    failed = [each for each in verdicts if each.rule.is_hard and not each.passed]
     if not failed:
         return
     others = {1: "", 2: " One more rule is not kept."}
@@ -100,9 +123,10 @@ class _Case:
     def __init__(self, loan: Loan, on: date) -> None:
         self.loan, self.on = loan, on
         self.customer: Customer = loan.customer
+        self.principal: Decimal = loan.principal
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Sequence[Row]:
         return self.loan.calculator(
             disbursed_on=self.on, fees=None if self.loan.pk else self._fees_to_come
         ).schedule()
@@ -119,6 +143,11 @@ class _Case:
     def staying(self):
         """Other loans of the customer that this one does not pay off."""
         return self.others.exclude(pk=self.loan.refinances_id)
+
+    @property
+    def watched(self):
+        """Loans on which the customer must not be late."""
+        return self.others
 
     def min_age(self):
         return self._age(self.on, "")
@@ -141,22 +170,23 @@ class _Case:
         return ZERO, f"{self.customer.name} is not verified yet"
 
     def arrears(self):
-        """The days past due of other loans: penalties alone make none late."""
+        """The days past due of other loans."""
         lost = self.others.filter(status=Status.WRITTEN_OFF).first()
         if lost is not None:
             raise Unmeasured(f"{lost.number} of {self.customer.name} was written off.")
         rows = Repayment.objects.unpaid().filter(
-            loan__in=self.others.active().values("pk"), due_date__lt=self.on
+            loan__in=self.watched.active().values("pk"), due_date__lt=self.on
         )
         late = [
             (row.due_date, row.loan.number)
             for row in rows.select_related("loan")
-            if row.owing_of("principal") + row.owing_of("interest") > TOLERANCE
+            if is_in_arrears(row)
         ]
         since, number = min(late, default=(self.on, ""))
         days = (self.on - since).days
-        words = f"{number} is {days} days late" if days else "no day late on another loan"
-        return Decimal(days), words
+        if not days:
+            return ZERO, "no day late on another loan"
+        return Decimal(days), f"{number} is {counted(days, 'day')} late"
 
     def active_loans(self):
         others = self.staying.filter(status__in=(Status.APPROVED, Status.ACTIVE)).count()
@@ -170,9 +200,9 @@ class _Case:
         approved = self.staying.filter(status=Status.APPROVED)
         coming = approved.aggregate(sum=total("principal"))["sum"]
         guaranteed = Guarantor.objects.exposure(self.customer)
-        exposed = self.loan.principal + owed + coming + guaranteed
+        exposed = self.principal + owed + coming + guaranteed
         words = (
-            f"{kes(self.loan.principal)} of this loan, {kes(owed + coming)} on others and "
+            f"{kes(self.principal)} of this loan, {kes(owed + coming)} on others and "
             f"{kes(guaranteed)} guaranteed make {kes(exposed)}"
         )
         return exposed, words
@@ -181,8 +211,8 @@ class _Case:
         limit = self.customer.score_limit
         if limit is None:
             raise Unmeasured(f"fill in the score limit of {self.customer.name}.")
-        return _share(self.loan.principal, limit), (
-            f"{kes(self.loan.principal)} is {_of(self.loan.principal, limit)} of the score limit "
+        return _share(self.principal, limit), (
+            f"{kes(self.principal)} is {_of(self.principal, limit)} of the score limit "
             f"of {kes(limit)}"
         )
 
@@ -216,7 +246,28 @@ class _Case:
             return None, "no loan was closed or rejected before"
         days = (self.on - last).days
         word = "closed" if last == closed else "rejected"
-        return Decimal(days), f"{days} days ago a loan was {word}"
+        return Decimal(days), f"{counted(days, 'day')} ago a loan was {word}"
+
+
+class _TopUp(_Case):
+    """The facts about a running loan on which more is lent."""
+
+    def __init__(self, loan: Loan, on: date, amount: Decimal, rows: Sequence[Repayment]) -> None:
+        super().__init__(loan, on)
+        self.principal = loan.position.principal + amount
+        self.coming = rows
+
+    @cached_property
+    def rows(self) -> Sequence[Row]:
+        return [
+            Row(row.number, row.due_date, 0, row.principal, row.interest, row.fees,
+                row.amount_due, ZERO)
+            for row in self.coming
+        ]  # fmt: skip
+
+    @property
+    def watched(self):
+        return Loan.objects.filter(customer=self.customer)
 
 
 def _share(part: Decimal, whole: Decimal) -> Decimal:

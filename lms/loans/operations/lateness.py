@@ -14,9 +14,8 @@ from decimal import Decimal
 from functools import cached_property
 
 from django.db.models import Max
-from simple_history.utils import bulk_create_with_history
 
-from lms import money
+from lms import history, money
 from lms.ledger import chart
 from lms.ledger.operations import Line as LedgerLine
 from lms.ledger.operations import Posting, post_many
@@ -207,7 +206,7 @@ def foresee(loan: Loan, instalments: Sequence[Repayment], *, on: date) -> None:
 
 def write(charges: Sequence[Charge], lateness: Lateness, *, by) -> list[Penalty]:
     """Write charges down and book them; the instalments are the caller's to save."""
-    made = bulk_create_with_history(
+    made = history.create(
         [
             Penalty(
                 repayment=charge.row,
@@ -218,9 +217,8 @@ def write(charges: Sequence[Charge], lateness: Lateness, *, by) -> list[Penalty]
             )
             for charge in charges
         ],
-        Penalty,
-        default_user=by,
-        default_change_reason=lateness.words[:100],
+        by=by,
+        reason=lateness.words,
     )
     for day in sorted({charge.on for charge in charges}):
         post_many(

@@ -5,17 +5,16 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Max
-from simple_history.utils import bulk_create_with_history
 
-from lms import dates
+from lms import dates, history
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.models import JournalEntry
+from lms.ledger.books import must_be_open
 from lms.ledger.operations import Line, post
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, ProductVersion, Repayment
-from lms.loans.operations import rows, security, settling
+from lms.loans.operations import actual, lateness, rows, security, settling, upfront
 from lms.loans.operations.eligibility import must_be_eligible
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
@@ -63,11 +62,9 @@ def apply(
     loan.copy_terms(version)
     for field, value in (terms or {}).items():
         setattr(loan, field, value)
-    for field, sentence in version.breaches(loan).items():
-        raise Refused(sentence, field=field)
-    loan._history_user, loan._change_reason = by, "Applied"
+    _must_be_possible(loan, version)
     with transaction.atomic():
-        loan.save()
+        history.create([loan], by=by, reason="Applied")
         copy_fees(loan, by=by)
     return loan
 
@@ -75,6 +72,12 @@ def apply(
 def _must_live(customer: Customer) -> None:
     if customer.died_on:
         raise Refused(f"{customer.name} died on {dates.show(customer.died_on)}.", field="customer")
+
+
+def _must_be_possible(loan: Loan, version: ProductVersion) -> None:
+    """Refuse terms outside the limits of the version, and those that cannot go together."""
+    for field, sentence in {**loan.impossible(), **version.breaches(loan)}.items():
+        raise Refused(sentence, field=field)
 
 
 def offered(product: LoanProduct, *, on: date) -> ProductVersion:
@@ -100,13 +103,7 @@ def copy_fees(loan: Loan, *, by) -> None:
         )
         for fee in loan.version.fees.all()
     ]
-    if fees:
-        bulk_create_with_history(
-            fees,
-            LoanFee,
-            default_user=by,
-            default_change_reason=f"Copied from {loan.version}"[:100],
-        )
+    history.create(fees, by=by, reason=f"Copied from {loan.version}")
 
 
 def submit(loan: Loan, *, by, on: date) -> Loan:
@@ -118,8 +115,7 @@ def submit(loan: Loan, *, by, on: date) -> Loan:
         loan = rows.lock(loan.pk)
         _must_live(loan.customer)
         loan.version.must_be_in_force(on=on)
-        for sentence in loan.version.breaches(loan).values():
-            raise Refused(sentence)
+        _must_be_possible(loan, loan.version)
         _must_work(loan.calculator(disbursed_on=on))
         must_be_eligible(loan, on=on)
         loan.submitted_by = by
@@ -164,7 +160,10 @@ def approve(loan: Loan, *, by, on: date) -> Loan:
 
 
 def reject(loan: Loan, *, reason: str, by, on: date) -> Loan:
-    """Decline to lend, with the reason that the customer is told at once."""
+    """Decline to lend, with the reason that the customer is told at once.
+
+    Fees that were paid before become the customer's credit; so they do on withdrawal.
+    """
     return _decide(loan, Status.REJECTED, reason=reason, by=by, on=on)
 
 
@@ -188,6 +187,8 @@ def _decide(loan: Loan, status: str, *, reason: str, by, on: date | None) -> Loa
             loan.refinances = None
             fields.append("refinances")
         loan.move_to(status, by=by, reason=reason, fields=tuple(fields))
+        if status in (Status.REJECTED, Status.WITHDRAWN):
+            upfront.give_back(loan, reason=reason, by=by, on=on)
     return loan
 
 
@@ -197,11 +198,12 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
     The customer receives the principal less the fees deducted, and less what pays off the loan
     that it refinances; of a loan with tranches the first part, spread over all its instalments,
     until `tranches.pay_tranche` adds to them. Raises Refused unless the loan is approved, by
-    someone else, on or before `on`, and where nothing would be left to pay out.
+    someone else, on or before `on`, while fees are missing that come first, and where nothing would
+    be left to pay out.
     """
     with transaction.atomic():
         old = rows.lock(loan.refinances_id) if loan.refinances_id else None
-        loan = rows.lock(loan.pk)
+        loan = rows.lock(loan.pk, related=())
         if loan.status != Status.APPROVED:
             raise Refused(
                 f"{loan.number} is {loan.get_status_display().lower()}: "
@@ -215,12 +217,14 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 "it cannot be disbursed before.",
                 field="on",
             )
-        loan.version.must_be_in_force(on=loan.approved_on)
+        _must_be_in_force(loan.version_id, on=loan.approved_on)
         security.must_stand(loan)
+        upfront.must_be_paid(loan)
         calculator = loan.calculator(disbursed_on=on, tranches=())
         _must_work(calculator)
         made = create_schedule(loan, calculator, by=by)
-        paid_off = _pay_off(old, loan, by=by, on=on) if old else ZERO
+        key = _disbursement_key(loan, made)
+        paid_off = _pay_off(old, loan, key=key, by=by, on=on) if old else ZERO
         _pay_out(
             loan,
             amount=calculator.net_disbursed() - paid_off,
@@ -228,6 +232,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 Line(chart.LOAN_PRINCIPAL, chart.REFINANCE_CLEARING, paid_off),
                 *_schedule_lines(calculator),
             ],
+            key=key,
             method=method,
             reference=reference,
             by=by,
@@ -246,8 +251,10 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
     return loan
 
 
-def _pay_off(old: Loan, loan: Loan, *, by, on: date) -> Decimal:
+def _pay_off(old: Loan, loan: Loan, *, key: str, by, on: date) -> Decimal:
     """Settle the loan that a new one refinances; return what it took (KES)."""
+    lateness.bring_up_to(old, on=on, by=by)
+    actual.bring_up_to(old, on=on, by=by)
     owed = settling.payoff(old, on=on).total
     net = loan.calculator(disbursed_on=on, tranches=()).net_disbursed()
     if owed > net:
@@ -267,7 +274,7 @@ def _pay_off(old: Loan, loan: Loan, *, by, on: date) -> Decimal:
         customer=old.customer,
         payer_name=old.customer.name,
         note=f"Paid off by {loan.number}",
-        request_key=f"refinance:{loan.pk}",
+        request_key=f"refinance:{key}",
     )
     settling.settle_early(old, payment=payment, by=by, on=on)
     return owed
@@ -278,21 +285,22 @@ def _pay_out(
     *,
     amount: Decimal,
     lines: list[Line],
+    key: str,
     method: str,
     reference: str | None,
     by,
     on: date,
 ) -> None:
     """Book a disbursement, with a payout where anything is left for the customer."""
-    narration, key = f"Disbursement of {loan.number}", _disbursement_key(loan)
+    narration = f"Disbursement of {loan.number}"
     if amount:
         pay_out(
             method=method,
             amount=amount,
             reference=reference,
-            customer=loan.customer,
+            customer_id=loan.customer_id,
             subject=loan.number,
-            branch=loan.branch,
+            branch_id=loan.branch_id,
             by=by,
             on=on,
             narration=narration,
@@ -312,22 +320,27 @@ def _pay_out(
     )
 
 
-def _disbursement_key(loan: Loan) -> str:
+def _disbursement_key(loan: Loan, made: list[Repayment]) -> str:
     """Return the ledger key of a disbursement: a loan is paid out again once that was undone."""
-    undone = JournalEntry.objects.filter(
-        kind="disbursement", transfers__subject=loan.number, reversed_by__isnull=False
-    )
-    times = undone.distinct().count()
-    return f"disburse:{loan.pk}:{times + 1}" if times else f"disburse:{loan.pk}"
+    version = made[0].version  # The cancelled instalments of the undone one keep theirs.
+    return f"disburse:{loan.pk}:{version}" if version > 1 else f"disburse:{loan.pk}"
+
+
+def _must_be_in_force(pk: int, *, on: date) -> None:
+    """Raise Refused unless loans can be made on a version of a product on a day."""
+    versions = ProductVersion.objects.select_related("product")
+    told = versions.only("status", "starts_on", "ends_on", "number", "product__name")
+    told.get(pk=pk).must_be_in_force(on=on)
 
 
 def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: date) -> Loan:
     """Take a running loan over from another system, against opening balances.
 
     Its schedule is made from the terms, or left to be imported. Raises Refused unless it is a
-    draft, and for a disbursement after `on`.
+    draft, for a disbursement after `on`, and when the month of `on` is closed.
     """
     with transaction.atomic():
+        must_be_open(on)
         loan = rows.lock(loan.pk)
         if loan.status != Status.DRAFT:
             raise Refused(f"{loan.number} is {loan.get_status_display().lower()} already.")

@@ -10,6 +10,7 @@ from lms.errors import Refused
 from lms.loans.models import EligibilityRule, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import rows
 from lms.loans.operations.lifecycle import copy_fees, offered
+from lms.words import counted
 
 Status = ProductVersion.Status
 # The rows of a version, each by the name of its manager.
@@ -88,7 +89,7 @@ def _too_soon(product: LoanProduct, earliest: date, *, on: date) -> str:
     if earliest == on:
         return "New terms cannot start in the past."
     return (
-        f"The price changes, so {product} gives {product.notice_days} days of notice: "
+        f"The price changes, so {product} gives {counted(product.notice_days, 'day')} of notice: "
         f"{dates.show(earliest)} is the earliest day."
     )
 

@@ -7,7 +7,7 @@ from lms.errors import Refused
 from lms.loans.allocation import Due, spread
 from lms.loans.models import Allocation, Loan, Repayment
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import booking, lateness, relief, replay, rows
+from lms.loans.operations import actual, booking, lateness, relief, replay, rows
 from lms.loans.operations.replay import Money
 from lms.money import ZERO
 from lms.payments.models import Payment
@@ -46,9 +46,10 @@ def place(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
 
 def bring(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
     """Place money on a locked loan, and save its payment."""
-    if replay.is_needed(loan, day=brought.day):
+    if replay.is_needed(loan, day=brought.day, on=on):
         why = f"{brought.payment.number} counts from {brought.day:%d %b %Y}"
-        replay.replay(loan, bring=[brought], reason=why, by=by, on=on)
+        last_day = replay.replay(loan, bring=[brought], reason=why, by=by, on=on)
+        relief.forgive_small(loan, by=by, on=last_day)
         return list(
             Allocation.objects.filter(
                 payment=brought.payment, repayment__loan=loan, amount__gt=0, reversed_by=None
@@ -60,6 +61,7 @@ def bring(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allo
 def _spread(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
     """Place money on a locked loan on which nothing counts from a later day."""
     payment, day = brought.payment, brought.day
+    actual.bring_up_to(loan, on=day, by=by)
     ahead = not brought.from_credit and loan.surplus == Surplus.ADVANCE
     open_rows, are_all = _open_rows(loan, brought.amount, day=day)
     lateness.bring_up_to(loan, on=day, instalments=open_rows)

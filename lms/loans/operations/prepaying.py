@@ -16,7 +16,7 @@ from lms.loans.allocation import COMPONENTS
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.models import Loan, LoanChange, Repayment
 from lms.loans.models.terms import IncomeBasis, Method, Surplus
-from lms.loans.operations import booking, changes, lateness, placing, rows, settling
+from lms.loans.operations import actual, booking, changes, lateness, placing, rows, settling
 from lms.loans.operations.restructuring import last_of, no_longer_earned, owed_on
 from lms.loans.schedule import period_rates
 from lms.loans.settlement import KEEPS
@@ -100,9 +100,12 @@ def plan(loan: Loan, *, amount: Decimal, keep: str, on: date) -> Plan:
             "prepays principal.",
             field="amount",
         )
-    made = left.spread(amount - due, keep)
     before = sum((row.owing_of("interest") for row in left.later), ZERO)
+    made = left.spread(amount - due, keep)
     earned = left.earned() if loan.method != Method.FLAT else ZERO
+    if loan.recalculates:  # what earlier balances of the period cost is owed as it was
+        planned, earned = earned, left.cost()
+        made[0].interest = max(made[0].interest + earned - planned, earned)
     return Plan(
         keep=keep,
         dues=left.dues,
@@ -124,6 +127,7 @@ class _Left:
         for row in standing:
             row.loan = loan
         lateness.foresee(loan, [row for row in standing if row.is_open], on=on)
+        actual.foresee(loan, standing, on=on)
         self.dues = [row for row in standing if row.is_open and row.due_date <= on]
         self.later = [row for row in standing if row.is_open and row.due_date > on]
         if not self.later:
@@ -212,6 +216,14 @@ class _Left:
         owed = owed_on(self.loan, on=self.on, rebate="none").interest
         return owed - sum((row.owing_of("interest") for row in self.dues), ZERO)
 
+    def cost(self) -> Decimal:
+        """Return the interest that the balances of the period cost by the day, if unpaid (KES)."""
+        current = self.later[0]
+        by_now = actual.Actual(self.loan, [*self.passed, *self.later], actual.paid(self.loan)).cost(
+            current, end=self.on
+        )
+        return max(by_now - (current.interest - current.owing_of("interest")), ZERO)
+
 
 def prepay(loan: Loan, *, payment: Payment, keep: str, by, on: date) -> LoanChange:
     """Pay what is due with an unallocated payment, and principal not yet due with the rest.
@@ -228,6 +240,7 @@ def prepay(loan: Loan, *, payment: Payment, keep: str, by, on: date) -> LoanChan
         day = payment.value_date
         settling.must_be_running(loan)
         lateness.bring_up_to(loan, on=day)
+        actual.bring_up_to(loan, on=day, by=by)
         wanted = plan(loan, amount=payment.amount, keep=keep, on=day)
         before = changes.State(loan)
         placed = _write(wanted, loan, payment, by=by, on=day)

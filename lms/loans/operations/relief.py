@@ -5,14 +5,14 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
-from simple_history.utils import bulk_create_with_history
 
-from lms import dates
+from lms import dates, history
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, Repayment, Waiver
-from lms.loans.operations import booking, lateness, rows
+from lms.loans.models.terms import PenaltyBase
+from lms.loans.operations import actual, booking, lateness, replay, rows
 from lms.loans.operations.booking import COSTS
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
@@ -37,12 +37,14 @@ def waive(
     """Give up `amount` KES of an instalment, or all of the component when it is None.
 
     Without a component it falls on penalties, fees, interest and then principal; `charges` means
-    the first three. Raises Refused when more than is owed would be given up.
+    the first three. What counts from a later day, or was charged on this one, is replayed after
+    it. Raises Refused when more than is owed would be given up.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
         loan = rows.lock(repayment.loan_id)
         lateness.bring_up_to(loan, on=on)
+        actual.bring_up_to(loan, on=on, by=by)
         row = Repayment.objects.get(pk=repayment.pk)
         _must_be_open(row)
         order = {None: EVERYTHING, "charges": CHARGES}.get(component) or (component,)
@@ -57,7 +59,11 @@ def waive(
                 parts.append((row, name, part))
         waivers = give_up(parts, kind=Waiver.Kind.RELIEF, reason=reason, by=by, on=on)
         _book(waivers, loan, narration=f"Waiver on {row}: {reason}", by=by, on=on)
+        if loan.penalty_base == PenaltyBase.OUTSTANDING:  # less principal makes lateness cheaper
+            rows.count_lateness_anew(loan, by=by, on=on)
         rows.refresh(loan, by=by, on=on)
+        if replay.is_needed(loan, day=on, on=on):
+            replay.replay(loan, since=on, reason=f"Waiver: {reason}", by=by, on=on)
     repayment.refresh_from_db()
     return waivers
 
@@ -88,9 +94,7 @@ def give_up(parts: Iterable[Part], *, kind: str, reason: str, by, on: date) -> l
             row.status, row.paid_on = Repayment.Status.WRITTEN_OFF, None
     label = Waiver.Kind(kind).label
     rows.save_repayments(list(touched.values()), by=by, reason=f"{label}: {reason}", changed_on=on)
-    return bulk_create_with_history(
-        waivers, Waiver, default_user=by, default_change_reason=reason[:100]
-    )
+    return history.create(waivers, by=by, reason=reason)
 
 
 def _book(waivers: list[Waiver], loan: Loan, *, narration: str, by, on: date) -> None:
@@ -107,10 +111,12 @@ def _book(waivers: list[Waiver], loan: Loan, *, narration: str, by, on: date) ->
 
 
 def reverse_waiver(waiver: Waiver, *, reason: str, by, on: date) -> Waiver:
-    """Take a waiver back: its instalment owes it again, and a closed loan opens again.
+    """Take a waiver back, as if it had never been: all since then is replayed without it.
 
-    Raises Refused when it is reversed already, belongs to a settlement, restructuring or write-off
-    (which are undone as a whole), or its instalment is no longer on the schedule.
+    Its instalment owes it again and later money goes there first; lateness since then costs what
+    it would have; a closed loan opens again. Raises Refused when it is reversed already, belongs
+    to a settlement, restructuring or write-off (which are undone as a whole), or its instalment
+    is no longer on the schedule.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
@@ -119,12 +125,11 @@ def reverse_waiver(waiver: Waiver, *, reason: str, by, on: date) -> Waiver:
         waiver = Waiver.objects.get(pk=waiver.pk)
         row = Repayment.objects.get(pk=waiver.repayment_id)
         _must_be_reversible(waiver, row, loan, on=on)
-        name = waiver.component
-        setattr(row, f"{name}_waived", getattr(row, f"{name}_waived") - waiver.amount)
-        row.settle(on=on)
-        rows.save_repayments([row], by=by, reason=f"Waiver taken back: {reason}", changed_on=on)
         booking.unwaive(waiver, loan, reason=reason, by=by, on=on)
-        rows.refresh(loan, by=by, on=on)
+        why = f"Waiver taken back: {reason}"
+        last_day = replay.replay(loan, drop_waivers=[waiver], reason=why, by=by, on=on)
+        if waiver.kind != Waiver.Kind.TOLERANCE:
+            forgive_small(loan, by=by, on=last_day)
     return waiver
 
 

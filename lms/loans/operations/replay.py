@@ -2,7 +2,8 @@
 
 Money that counts from the past, or is taken away, changes what later payments had to pay and what
 lateness cost. The loan is worked out again in value-date order from that day on, in memory; then
-only what came out differently is taken back by mirrored entries and written anew. A change of the
+only what came out differently is taken back by mirrored entries and written anew. Interest that
+follows the balance is worked out again with it, on each due date. A change of the
 schedule (`Position.schedule_set_on`) is a wall: nothing before it is worked out again.
 """
 
@@ -20,7 +21,7 @@ from lms.ledger.models import JournalEntry
 from lms.loans.allocation import Due, spread
 from lms.loans.models import Allocation, Loan, Penalty, Repayment, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import booking, lateness, relief, rows, transfers
+from lms.loans.operations import actual, booking, lateness, rows, transfers
 from lms.loans.operations.lateness import EVE, Charge, Charged, Lateness
 from lms.money import ZERO
 from lms.payments.models import Payment
@@ -52,8 +53,13 @@ def counts_from(loan: Loan, day: date) -> date:
     return max(day, *(limit for limit in known if limit))
 
 
-def is_needed(loan: Loan, *, day: date) -> bool:
-    """Tell whether something on a locked loan counts from a later day, or was charged on this."""
+def is_needed(loan: Loan, *, day: date, on: date) -> bool:
+    """Tell whether something on a locked loan counts from a later day, or was charged on this.
+
+    So does interest that follows the balance, of instalments that fell due after the day by `on`.
+    """
+    if loan.recalculates and loan.repayments.filter(due_date__gt=day, due_date__lte=on).exists():
+        return True
     last = loan.position.last_event_on
     if last is None or day > last:
         return False
@@ -70,7 +76,10 @@ def is_needed(loan: Loan, *, day: date) -> bool:
 
 
 def placed(loan: Loan) -> list[Money]:
-    """Return all money that stands on a loan, also what went to credit as a whole."""
+    """Lock and return all money that stands on a locked loan, also what is credit as a whole.
+
+    Other loans of the customer, and refunds, use the credit of the same payments.
+    """
     entries = {
         entry.pk: entry
         for entry in JournalEntry.objects.filter(
@@ -78,7 +87,7 @@ def placed(loan: Loan) -> list[Money]:
         ).distinct()
     }
     keys = {pk: int(entry.reference.split(":")[1]) for pk, entry in entries.items()}
-    payments = Payment.objects.in_bulk(set(keys.values()))
+    payments = Payment.objects.select_for_update().order_by("pk").in_bulk(set(keys.values()))
     found = {
         pk: Money(
             payment=payments[keys[pk]],
@@ -110,26 +119,32 @@ def replay(
     *,
     bring: Sequence[Money] = (),
     drop: Sequence[Money] = (),
+    drop_waivers: Sequence[Waiver] = (),
+    since: date | None = None,
     reason: str,
     by,
     on: date,
-) -> None:
+) -> date:
     """Work a locked loan out again with money brought to it or dropped from it, and book that.
 
+    So it does without waivers that the caller has just taken back in the books, or from the day
+    `since` on for something else that the caller wrote. Returns the day of the last event.
+
     The payments of `bring` and `drop` are locked by the caller, who also saves what becomes of a
-    dropped payment; the others are updated here. Raises Refused where the dropped money paid
-    instalments that a later change took off the schedule.
+    dropped payment; the others are updated here. A small remainder is the caller's to give up.
+    Raises Refused where the dropped money paid instalments that a later change took off the
+    schedule.
     """
-    run = _Replay(loan, bring=bring, drop=drop, on=on)
+    run = _Replay(loan, bring=bring, drop=drop, drop_waivers=drop_waivers, since=since, on=on)
     run.go_back()
     run.go_on()
-    run.write(reason=reason, by=by)
+    return run.write(reason=reason, by=by)
 
 
 class _Replay:
     """One loan taken back to a day, and worked out again from there."""
 
-    def __init__(self, loan, *, bring, drop, on) -> None:
+    def __init__(self, loan, *, bring, drop, drop_waivers, since, on) -> None:
         self.loan, self.on = loan, on
         self.lateness = Lateness(loan)
         dropped = {money.entry.pk for money in drop}
@@ -138,9 +153,10 @@ class _Replay:
         self.payments = {money.payment.pk: money.payment for money in (*bring, *drop)}
         for money in standing:
             money.payment = self.payments.setdefault(money.payment.pk, money.payment)
-        self.drop = drop
+        self.drop, self.drop_waivers = drop, drop_waivers
         days = [money.day for money in (*bring, *drop)]
-        self.start = min(days)
+        days += [waiver.waived_on for waiver in drop_waivers]
+        self.start = min([*days, since] if since else days)
         if wall := self._wall():
             self.start = max(self.start, wall + EVE)
         self.later = [money for money in standing if money.day >= self.start]
@@ -186,7 +202,7 @@ class _Replay:
             .exclude(kind__in=DECIDED)
             .order_by("waived_on", "pk")
         )
-        for waiver in self.waivers:
+        for waiver in (*self.waivers, *self.drop_waivers):
             self._add(waiver.repayment_id, f"{waiver.component}_waived", -waiver.amount)
         later = Penalty.objects.standing().filter(**of_loan, charged_on__gte=self.start)
         self.charges = [charge for charge in later if charge.charged_by_id is None]
@@ -201,8 +217,31 @@ class _Replay:
                     (charge.charged_on, charge.amount + charge.suspended)
                 )
         self._segments_as_they_were()
+        self._interest_as_planned()
         for row in self.rows.values():
             row.settle(on=self.start)
+
+    def _interest_as_planned(self) -> None:
+        """Give instalments that fell due since their planned interest, where it was moved."""
+        self.fell_due: list[Repayment] = []
+        if not self.loan.recalculates:
+            return
+        self.fell_due = [
+            row
+            for row in self.rows.values()
+            if self.start <= row.due_date <= self.on
+            and row.status not in Repayment.GONE
+            and row.version != Repayment.BETWEEN
+        ]
+        moved = actual.moved(self.loan)
+        for row in self.fell_due:
+            row.interest -= sum((more for day, more in moved[row.pk] if day >= row.due_date), ZERO)
+        standing = [row for row in self.rows.values() if row.status not in Repayment.GONE]
+        paid = actual.paid(self.loan, before=self.start)
+        for money in self.drop:
+            if money.day < self.start:
+                paid.append((money.day, -_principal(money.parts)))
+        self.actual = actual.Actual(self.loan, standing, paid)
 
     def _must_stand(self, money: Money) -> None:
         for pk, _ in money.parts:
@@ -243,6 +282,8 @@ class _Replay:
         events += [(waiver.waived_on, 1, waiver.pk, waiver) for waiver in self.waivers]
         for money in (*self.later, *self.bring):
             events.append((money.day, 2 + money.from_credit, money.payment.pk, money))
+        # In the morning of its due date an instalment gets the interest of the days before.
+        events += [(row.due_date, -1, row.pk, row) for row in self.fell_due]
         self.new_charges: list[Charge] = []
         self.nights = sorted({charge.charged_on for charge in self.charges})
         self.reached = self.start - 2 * EVE
@@ -257,6 +298,9 @@ class _Replay:
         self.last_day = None
         for day, _, _, event in sorted(events, key=lambda item: item[:3]):
             self._charge_to(day - EVE)
+            if isinstance(event, Repayment):
+                self.actual.set(event, on=day)
+                continue
             self.last_day = day
             if isinstance(event, Penalty):
                 self._add(event.repayment_id, "penalties", event.amount)
@@ -294,6 +338,10 @@ class _Replay:
             if row.due_date < day:
                 row.penalties_since = max(row.penalties_since or day - EVE, day - EVE)
 
+    def _lower_balance(self, day: date, principal: Decimal) -> None:
+        if self.loan.recalculates:
+            self.actual.paid.append((day, principal))
+
     def _waive(self, waiver: Waiver, day: date) -> None:
         row = self.rows[waiver.repayment_id]
         amount = ZERO
@@ -302,6 +350,8 @@ class _Replay:
         self.waived[waiver.pk] = amount
         if amount:
             self._add(row.pk, f"{waiver.component}_waived", amount)
+            if waiver.component == "principal":
+                self._lower_balance(day, amount)
             self._touched([row], day)
             row.settle(on=day)
 
@@ -323,6 +373,7 @@ class _Replay:
         for (pk, name), amount in money.replayed.items():
             self._add(pk, f"{name}_paid", amount)
         self.used[key] += sum(money.replayed.values(), ZERO)
+        self._lower_balance(money.day, _principal(money.replayed))
         touched = [self.rows[pk] for pk in {part.key for part in parts}]
         self._touched(touched, money.day)
         for row in touched:
@@ -330,7 +381,7 @@ class _Replay:
 
     # What came out differently is written.
 
-    def write(self, *, reason: str, by) -> None:
+    def write(self, *, reason: str, by) -> date:
         self._write_charges(reason=reason, by=by)
         self._write_waivers(reason=reason, by=by)
         self._save_rows(reason=reason, by=by)
@@ -346,9 +397,12 @@ class _Replay:
             if money.replayed or not money.from_credit:
                 self._book(money, by=by, on=money.payment.value_date)
         self._save_payments(reason=reason, by=by)
-        rows.refresh(self.loan, by=by, on=self.last_day or self.on)
+        last_day = self.last_day or self.on
+        rows.refresh(self.loan, by=by, on=last_day)
+        if self.new_charges:  # What counts from before one of them is to be replayed as well.
+            rows.happened(self.loan, on=max(charge.on for charge in self.new_charges))
         transfers.gather(self.loan, by=by, on=self.on)
-        relief.forgive_small(self.loan, by=by, on=self.last_day or self.on)
+        return last_day
 
     def _book(self, money: Money, *, by, on: date) -> None:
         booking.book(
@@ -390,6 +444,9 @@ class _Replay:
     def _save_rows(self, *, reason: str, by) -> None:
         changed = [row for pk, row in self.rows.items() if _differs(row, self.before[pk])]
         rows.save_repayments(changed, by=by, reason=reason, changed_on=None)
+        for row in self.fell_due:
+            if more := row.interest - self.before[row.pk].interest:
+                actual.book(row, self.loan, more, by=by, on=self.on)
 
     def _save_payments(self, *, reason: str, by) -> None:
         dropped = {money.payment.pk for money in self.drop}
@@ -403,6 +460,10 @@ class _Replay:
             if pk in brought or (allocated, credited) != (payment.allocated, payment.credited):
                 payment.allocated, payment.credited = allocated, credited
                 booking.save_payment(payment, by=by, reason=reason)
+
+
+def _principal(parts: Parts) -> Decimal:
+    return sum((amount for (_, name), amount in parts.items() if name == "principal"), ZERO)
 
 
 def _sums(charges: Iterable) -> tuple[Decimal, Decimal]:

@@ -18,11 +18,12 @@ from lms.loans import settlement
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, LoanChange, Position, Repayment
 from lms.loans.models.terms import IncomeBasis, Method, Rebate
-from lms.loans.operations import changes, lateness, rows
+from lms.loans.operations import changes, eligibility, lateness, rows
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payout
 from lms.payments.operations import pay_out
+from lms.words import counted
 
 CHARGES = COMPONENTS[1:]
 CAPITALISE, CARRY = ARREARS = ("capitalise", "carry")
@@ -169,6 +170,8 @@ def _with_terms(
         if value not in (None, ""):
             setattr(changed, name, value)
     changed.principal_grace = changed.interest_grace = 0
+    for sentence in changed.impossible().values():
+        raise Refused(sentence, field="method")
     coming = min((row.due_date for row in closed if row.due_date > on), default=None)
     changed.first_due = (
         first_due or coming or dates.add_period(on, changed.repay_every, changed.repay_unit)
@@ -333,7 +336,7 @@ def top_up(
     """Lend more on a running loan: pay it out and spread all principal anew, in one act.
 
     A loan that was late is flagged as restructured. Raises Refused beyond the limits of the
-    product or of the person's approval.
+    product or of the person's approval, and where a hard rule of the product is not kept.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
@@ -343,6 +346,7 @@ def top_up(
             raise Refused("The amount must be more than KES 0.00, in whole cents.", field="amount")
         wanted = plan(loan, on=on, added=amount, method=interest_method, **terms)
         must_be_within_limits(loan, amount, by=by)
+        eligibility.must_allow_top_up(loan, amount=amount, rows=wanted.made, on=on)
         before = changes.State(loan)
         lines = write(wanted, loan, by=by, reason=f"Topped up: {reason}")
         loan.principal += amount
@@ -352,9 +356,9 @@ def top_up(
             method=method,
             amount=amount,
             reference=reference,
-            customer=loan.customer,
+            customer_id=loan.customer_id,
             subject=loan.number,
-            branch=loan.branch,
+            branch_id=loan.branch_id,
             by=by,
             on=on,
             narration=f"Top-up of {loan.number}",
@@ -397,7 +401,7 @@ def summary_of(wanted: Plan) -> str:
     """Return the new terms as staff say them."""
     made = wanted.made
     parts = [
-        f"{kes(wanted.principal)} over {len(made)} instalments from "
+        f"{kes(wanted.principal)} over {counted(len(made), 'instalment')} from "
         f"{dates.show(made[0].due_date)}, {wanted.loan.rate_label}"
     ]
     if wanted.turned_into_principal:

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 
 from django.conf import settings
-from simple_history.utils import bulk_create_with_history
 
+from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, Position, Repayment, Waiver
+from lms.loans.models.repayments import late_components
 from lms.loans.operations import deferral
 from lms.money import ZERO
 
@@ -26,6 +27,16 @@ RECEIVABLES = {
 }
 
 
+# What placing money on a loan asks of it.
+MONEY_TERMS = (
+    "customer", "branch", "status", "principal", "capitalised", "undisbursed", "disbursed_on",
+    "closed_on", "interest_stops_on", "allocation_order", "allocation_direction", "surplus",
+    "closing_tolerance", "income_basis", "recalculates", "penalty_base", "penalty_value",
+    "penalty_frequency", "penalty_grace_days", "penalty_start", "penalty_cap_kind",
+    "penalty_cap_value", "penalty_stop",
+)  # fmt: skip
+
+
 WITH_LOAN = ("customer", "branch", "product")
 
 
@@ -36,6 +47,11 @@ def lock(pk: int, *, related: tuple[str, ...] = WITH_LOAN) -> Loan:
     """
     locked = Loan.objects.select_for_update(of=("self",))
     return (locked.select_related(*related) if related else locked).get(pk=pk)
+
+
+def lock_for_money(pk: int) -> Loan:
+    """Lock the loan as `lock` does, and read no more of it than a payment needs."""
+    return Loan.objects.select_for_update().only(*MONEY_TERMS).get(pk=pk)
 
 
 def lock_many(pks: Iterable[int]) -> list[Loan]:
@@ -67,10 +83,7 @@ def save_repayments(
     if not repayments:
         return
     if changed_on is not None:
-        eve = changed_on - timedelta(days=1)
-        for row in repayments:
-            if row.due_date < changed_on:
-                row.penalties_since = max(row.penalties_since or eve, eve)
+        _count_anew(repayments, changed_on)
     Repayment.objects.bulk_create(
         repayments,
         update_conflicts=True,
@@ -78,24 +91,34 @@ def save_repayments(
         update_fields=[*MONEY_FIELDS, "status", "paid_on", "penalties_since", *fields],
         batch_size=500,
     )
-    Repayment.history.bulk_history_create(
-        repayments,
-        batch_size=500,
-        update=True,
-        default_user=by,
-        default_change_reason=reason[:100],
-    )
+    history.keep(repayments, kind=history.CHANGED, by=by, reason=reason)
+
+
+def _count_anew(repayments: Iterable[Repayment], day: date) -> list[Repayment]:
+    """Count the lateness of overdue instalments anew from the eve of a day; return these."""
+    eve, moved = day - timedelta(days=1), []
+    for row in repayments:
+        if row.due_date < day and (row.penalties_since is None or row.penalties_since < eve):
+            row.penalties_since = eve
+            moved.append(row)
+    return moved
+
+
+def count_lateness_anew(loan: Loan, *, by, on: date) -> None:
+    """Let what lateness cost by the eve of a day stand, for the schedule of a locked loan is set.
+
+    The last due date, on which lateness may stop to cost, can have moved: no day before `on` is
+    charged again by the new one.
+    """
+    if loan.penalty_base == "none":
+        return
+    moved = _count_anew(loan.repayments.overdue(on=on), on)
+    save_repayments(moved, by=by, reason="Schedule set", changed_on=None)
 
 
 def create_repayments(repayments: Collection[Repayment], *, by, reason: str) -> list[Repayment]:
     """Write new instalments with one history row each."""
-    return bulk_create_with_history(
-        repayments,
-        Repayment,
-        batch_size=500,
-        default_user=by,
-        default_change_reason=reason[:100],
-    )
+    return history.create(repayments, by=by, reason=reason)
 
 
 def rebuild(loan: Loan) -> Position:
@@ -131,6 +154,8 @@ def refresh(loan: Loan, *, by, on: date, schedule_set: bool = False) -> None:
     `on` is the day of what just happened; with `schedule_set` it changed the schedule, and no
     replay goes behind it. Raises Refused when the loan would be left with less than nothing.
     """
+    if schedule_set:
+        count_lateness_anew(loan, by=by, on=on)
     position = rebuild(loan)
     if position.unscheduled < 0:
         raise Refused(
@@ -177,5 +202,6 @@ def _is_partly_lost(loan: Loan) -> bool:
 
 
 def is_in_arrears(row: Repayment) -> bool:
-    """Tell whether what is unpaid of principal and interest is enough to count as late."""
-    return row.owing_of("principal") + row.owing_of("interest") > settings.ARREARS_TOLERANCE
+    """Tell whether enough is unpaid of an instalment for it to count as late once it is due."""
+    unpaid = sum((row.owing_of(name) for name in late_components()), ZERO)
+    return unpaid > settings.ARREARS_TOLERANCE

@@ -10,7 +10,7 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import Collateral, Guarantor, GuarantorNotice, Loan, Valuation
 from lms.loans.models.security import DEMAND_DAYS
-from lms.loans.operations import rows
+from lms.loans.operations import notices, rows
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 
@@ -117,17 +117,22 @@ def notify(
 ) -> GuarantorNotice:
     """Record what a guarantor was told. A demand binds fourteen days after it was sent.
 
-    Raises Refused for a demand while the borrower is not in arrears, and for a day to come.
+    A demand by SMS of this day is sent, and its words are kept with what is written here. Raises
+    Refused for a demand while the borrower is not in arrears, and for a day to come.
     """
     with transaction.atomic():
         guarantor = _locked(guarantor)
         if sent_on > on:
             raise Refused("The notice cannot have been sent in the future.", field="sent_on")
-        if not text.strip():
-            raise Refused("Write down what was said.", field="text")
         is_demand = kind == GuarantorNotice.Kind.DEMAND
+        pay_by = sent_on + timedelta(days=DEMAND_DAYS)
         if is_demand:
             _must_be_demandable(guarantor, on=sent_on)
+        if is_demand and channel == GuarantorNotice.Channel.SMS and sent_on == on:
+            sent = notices.demand_by_sms(guarantor, pay_by=pay_by, on=on)
+            text = f"{sent.body}\n{text}"
+        if not text.strip():
+            raise Refused("Write down what was said.", field="text")
         notice = GuarantorNotice(
             guarantor=guarantor,
             kind=kind,
@@ -135,7 +140,7 @@ def notify(
             text=text.strip(),
             sent_on=sent_on,
             sent_by=by,
-            demand_from=sent_on + timedelta(days=DEMAND_DAYS) if is_demand else None,
+            demand_from=pay_by if is_demand else None,
         )
         return _save(notice, by=by, reason="Notice recorded")
 
@@ -227,7 +232,7 @@ def must_stand(loan: Loan) -> None:
     Every guarantor has consented, has verified KYC and can bear the amount; the owner of what is
     not the borrower's has agreed to pledge it.
     """
-    for guarantor in loan.guarantors.filter(status__in=Guarantor.OPEN).select_related("customer"):
+    for guarantor in loan.guarantors.filter(status__in=Guarantor.OPEN):
         if guarantor.status != Status.CONSENTED:
             raise Refused(
                 f"{guarantor.customer.name} has not consented to guarantee {loan.number} yet."

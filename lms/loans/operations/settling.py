@@ -13,7 +13,7 @@ from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, LoanChange, Waiver
 from lms.loans.models.terms import Surplus
-from lms.loans.operations import changes, lateness, placing, relief, rows
+from lms.loans.operations import actual, changes, lateness, placing, relief, rows
 from lms.loans.operations.restructuring import dues_of
 from lms.loans.settlement import Quote
 from lms.money import ZERO, kes
@@ -73,6 +73,7 @@ def settle_early(loan: Loan, *, payment: Payment, by, on: date) -> LoanChange:
         placing.must_wait(payment)
         day = payment.value_date
         lateness.bring_up_to(loan, on=day)
+        actual.bring_up_to(loan, on=day, by=by)
         quoted = quote_for(loan, amount=payment.amount, on=day)
         change = give_back(
             loan,

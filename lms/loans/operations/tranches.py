@@ -11,7 +11,6 @@ from lms.errors import Refused
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.calculator import Tranche as Part
 from lms.loans.models import Loan, LoanChange, Repayment, Tranche
-from lms.loans.models.terms import PenaltyBase
 from lms.loans.operations import changes, lateness, restructuring, rows
 from lms.money import ZERO, kes
 from lms.payments.models import Payout
@@ -40,9 +39,6 @@ def pay_tranche(
         reason = f"Tranche of {kes(amount)} paid out"
         wanted = plan(loan, amount, on=on)
         lines = restructuring.write(wanted, loan, by=by, reason=reason)
-        if loan.penalty_base == PenaltyBase.OUTSTANDING:  # more principal makes lateness dearer
-            late = list(loan.repayments.overdue(on=on))
-            rows.save_repayments(late, by=by, reason=reason, changed_on=on)
         loan.undisbursed -= amount
         changes.save_loan(loan, ["undisbursed"], by=by, reason=reason)
         payout = pay_out(
@@ -50,9 +46,9 @@ def pay_tranche(
             method=method,
             amount=amount,
             reference=reference,
-            customer=loan.customer,
+            customer_id=loan.customer_id,
             subject=loan.number,
-            branch=loan.branch,
+            branch_id=loan.branch_id,
             by=by,
             on=on,
             narration=f"Tranche of {loan.number}",

@@ -94,7 +94,7 @@ def gather(loan: Loan, *, by, on: date) -> list[JournalEntry]:
     it finds nothing; after a reversal of what an old branch had booked it moves that too.
     """
     entries = []
-    times = JournalEntry.objects.filter(reference__startswith=f"moved:{loan.pk}:").count()
+    times = JournalEntry.objects.keyed(f"moved:{loan.pk}:").count()
     for branch_id, balances in _elsewhere(loan).items():
         out = [_signed(account, amount) for account, amount in balances.items()]
         back = [Line(line.credit, line.debit, line.amount) for line in out]

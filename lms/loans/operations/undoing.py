@@ -10,23 +10,25 @@ from lms import money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry, Transfer
 from lms.ledger.operations import Line, post
-from lms.loans.models import Loan, Penalty, Position, Repayment, Waiver
-from lms.loans.operations import changes, replay, rows, security
+from lms.loans.models import Loan, LoanChange, Penalty, Position, Repayment, Waiver
+from lms.loans.operations import changes, collection, replay, rows, security, upfront
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
-from lms.payments.models import Payout
+from lms.payments.models import Payment, Payout
 from lms.payments.operations import undo_payout
 
 
 def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
     """Take the disbursement of a loan back: it is approved again, its instalments are cancelled.
 
-    Everything it booked is reversed; guarantors and collateral are free. Raises Refused once a
-    receipt, waiver, penalty or change stands on it, for a loan that was taken over, and for the
-    person who paid it out.
+    Everything it booked is reversed; guarantors and collateral are free. A loan that it paid off
+    is open again, as if it had not been. Raises Refused once a receipt, waiver, penalty or change
+    stands on it, when the loan it paid off was changed since, for a loan that was taken over, and
+    for the person who paid it out.
     """
     reason = needs_reason(reason)
     with transaction.atomic():
+        old = rows.lock(loan.refinances_id) if loan.refinances_id else None
         loan = rows.lock(loan.pk)
         if loan.status != Loan.Status.ACTIVE:
             raise Refused(
@@ -52,22 +54,38 @@ def undo_disbursement(loan: Loan, *, reason: str, by, on: date) -> Loan:
             fields=("disbursed_on", "undisbursed", "capitalised"),
         )
         security.free(loan, reason=f"Disbursement undone: {reason}", by=by, on=on)
+        if old:
+            _reopen(old, loan, reason=reason, by=by, on=on)
     return loan
+
+
+def _reopen(old: Loan, loan: Loan, *, reason: str, by, on: date) -> None:
+    """Undo that a loan paid a locked old one off. Raises Refused when that was changed since."""
+    change = changes.last_of(old)
+    settled = change and change.kind == LoanChange.Kind.SETTLEMENT and change.payment
+    is_untouched = old.status == Loan.Status.CLOSED and settled
+    if not is_untouched or settled.method != Payment.Method.REFINANCE:
+        raise Refused(f"{old.number} was changed since {loan.number} paid it off: undo that first.")
+    reason = f"{loan.number} undone: {reason}"
+    collection.undo_refinance(settled, reason=reason, by=by, on=on)
+    changes.undo(change, reason=reason, by=by, on=on)
 
 
 def _empty_books(loan: Loan, *, reason: str, by, on: date) -> None:
     """Post the mirror of all that is still booked for a loan: edits of its schedule, accruals.
 
-    By net sums and not by entry: a nightly entry speaks of many loans.
+    By net sums and not by entry: a nightly entry speaks of many loans. Fees that were paid before
+    the disbursement stay paid.
     """
     net: dict[tuple, Decimal] = defaultdict(lambda: ZERO)
     booked = Transfer.objects.filter(subject=loan.number).order_by()
+    booked = booked.exclude(entry__in=upfront.entries_of(loan))
     for branch_id, debit, credit, amount in booked.values_list(
         "branch_id", "debit_id", "credit_id"
     ).annotate(sum=money.total("amount")):
         first, second = sorted((debit, credit))
         net[branch_id, first, second] += money.money(amount if debit == first else -amount)
-    times = JournalEntry.objects.filter(reference__startswith=f"undo:{loan.pk}:").count()
+    times = JournalEntry.objects.keyed(f"undo:{loan.pk}:").count()
     for branch_id in sorted({key[0] for key, amount in net.items() if amount}):
         times += 1
         post(
@@ -99,8 +117,6 @@ def _payout_of(loan: Loan, *, by) -> Payout:
 
 
 def _must_be_untouched(loan: Loan) -> None:
-    if loan.refinances_id:
-        raise Refused(f"{loan.number} paid another loan off: it can no longer be undone.")
     if change := changes.last_of(loan):
         raise Refused(f"“{change.summary}” stands on {loan.number}: undo that first.")
     here = {"repayment__loan": loan}

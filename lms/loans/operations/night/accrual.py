@@ -98,7 +98,8 @@ def _book(first: int, *, on: date) -> None:
         f"-({sql.least('-earned', '-suspended')}) ELSE 0 END"
     )
     sql.execute(f"""
-        INSERT INTO ledger_transfer (entry_id, debit_id, credit_id, amount, branch_id, subject)
+        INSERT INTO ledger_transfer
+            (entry_id, date, debit_id, credit_id, amount, branch_id, subject)
         WITH moves AS (
             SELECT loan_id, branch_id, earned, suspended, {straight} AS straight
               FROM night_interest
@@ -112,6 +113,6 @@ def _book(first: int, *, on: date) -> None:
             SELECT loan_id, branch_id, suspended - straight, '{chart.INTEREST_INCOME}',
                    '{chart.SUSPENDED_INTEREST}' FROM moves WHERE suspended <> straight
         )
-        SELECT {entry}, CASE WHEN amount > 0 THEN debit ELSE credit END,
+        SELECT {entry}, {sql.day(on)}, CASE WHEN amount > 0 THEN debit ELSE credit END,
                CASE WHEN amount > 0 THEN credit ELSE debit END, ABS(amount) / 100.0, t.branch_id,
                {sql.loan_number("t.loan_id")} FROM lines AS t""")

@@ -219,8 +219,9 @@ def _book(first: int, *, on: date) -> None:
         on=on,
     )
     sql.execute(
-        "INSERT INTO ledger_transfer (entry_id, debit_id, credit_id, amount, branch_id, subject) "
-        f"SELECT {entry}, '{chart.PENALTIES_RECEIVABLE}', '{chart.PENALTY_INCOME}', "
+        "INSERT INTO ledger_transfer "
+        "(entry_id, date, debit_id, credit_id, amount, branch_id, subject) "
+        f"SELECT {entry}, {sql.day(on)}, '{chart.PENALTIES_RECEIVABLE}', '{chart.PENALTY_INCOME}', "
         f"SUM(t.posted) / 100.0, t.branch_id, {sql.loan_number('t.loan_id')} "
         "FROM night_charge AS t WHERE t.posted > 0 GROUP BY t.loan_id, t.branch_id"
     )

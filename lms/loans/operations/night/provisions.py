@@ -128,6 +128,6 @@ def _allowances() -> dict[int, Decimal]:
 
 def _reference(branch: int, *, on: date) -> str:
     reference = f"provision:{on}:{branch}"
-    again = JournalEntry.objects.filter(reference__startswith=f"{reference}.").count()
+    again = JournalEntry.objects.keyed(f"{reference}.").count()
     first = not JournalEntry.objects.filter(reference=reference).exists()
     return reference if first else f"{reference}.{again + 2}"

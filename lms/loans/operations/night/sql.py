@@ -9,6 +9,7 @@ from datetime import date
 from django.db import connection, models
 
 from lms import dates
+from lms.ledger.books import must_be_open
 from lms.ledger.models import JournalEntry
 from lms.loans.models import Loan, Repayment
 
@@ -129,15 +130,13 @@ def post_entries(
 ) -> str:
     """Post an empty entry for each branch, and return the SQL that finds it by t.branch_id.
 
-    Its transfers follow in one statement for all of them.
+    Its transfers follow in one statement for all of them. Raises Refused for a closed month.
     """
+    must_be_open(on)
     branches = sorted(set(branches))
     prefix = f"{kind}:{on}:"
-    taken = set(
-        JournalEntry.objects.filter(
-            reference__startswith=prefix, reference__contains=f":{first}"
-        ).values_list("reference", flat=True)
-    )
+    posted = JournalEntry.objects.keyed(prefix).filter(reference__contains=f":{first}")
+    taken = set(posted.values_list("reference", flat=True))
     entries = JournalEntry.objects.bulk_create(
         JournalEntry(
             date=on,

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from lms.ledger.operations import Line, post
 from lms.loans.models import Loan, NonPerforming, ProvisionTable, Waiver
+from lms.loans.models.repayments import late_components
 from lms.loans.operations import relief, rows
 from lms.loans.operations.booking import COSTS
 from lms.loans.operations.night import sql
@@ -58,7 +59,7 @@ def _standings(where: str, on: date) -> str:
               LEFT JOIN (SELECT r.loan_id, MIN(r.due_date) AS since
                            FROM loans_repayment AS r
                           WHERE {where.replace("l.id", "r.loan_id")} AND r.status IN ({sql.OPEN})
-                                AND {sql.owing("r", "principal", "interest")}
+                                AND {sql.owing("r", *late_components())}
                                     > {settings.ARREARS_TOLERANCE * 100}
                           GROUP BY r.loan_id) AS s ON s.loan_id = l.id
              WHERE {where} AND l.status = {sql.ACTIVE}) AS found"""
