@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class TillsConfig(AppConfig):
+    name = "lms.tills"
+    verbose_name = "Tills"
