@@ -1,0 +1,124 @@
+"""Our side of the account: what each journal entry moved on it, and which statement answers to it.
+
+An entry counts once whatever number of its transfers touch the account, because a statement shows
+one line for one event. Amounts are signed KES: money into the account is more than zero.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Case, CharField, DecimalField, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Coalesce
+
+from lms import money
+from lms.ledger.models import Transfer
+from lms.reconciliation.matching import Item
+from lms.reconciliation.models import MatchedEntry, Reconciliation
+
+# Where the reference of an entry stands: on its receipt or payout, or on that of the entry undone.
+DOCUMENTS = (
+    "entry__payment__reference",
+    "entry__payout__reference",
+    "entry__reverses__payment__reference",
+    "entry__reverses__payout__reference",
+)
+SHOWN = ("entry_id", "date", "entry__kind", "entry__narration", "entry__reverses_id")
+
+
+class Entry(NamedTuple):
+    """One entry as the page shows it."""
+
+    pk: int
+    day: date
+    amount: Decimal
+    reference: str
+    kind: str
+    narration: str
+    reverses: int | None
+
+    @property
+    def item(self) -> Item:
+        return Item(self.pk, self.day, self.amount, self.reference, self.reverses)
+
+    @property
+    def number(self) -> str:
+        return f"JE{self.pk:06d}"
+
+
+def start_of(account_id: str) -> date:
+    """Return the first day of the account's first reconciliation: earlier entries are not asked."""
+    return Reconciliation.objects.of(account_id).values_list("first", flat=True)[0]
+
+
+def ledger_balance(account_id: str, on: date) -> Decimal:
+    """Return the debit balance of the account at the end of a day."""
+    rows = Transfer.objects.filter(date__lte=on).order_by()
+    return sum(
+        (
+            sign * rows.filter(**{side: account_id}).aggregate(sum=money.total("amount"))["sum"]
+            for side, sign in (("debit", 1), ("credit", -1))
+        ),
+        money.ZERO,
+    )
+
+
+def moved(account_id: str):
+    """Return transfers of the account grouped by entry, with `moved` and `document` of each."""
+    sign = Case(
+        When(debit=account_id, then=F("amount")),
+        default=-F("amount"),
+        output_field=DecimalField(max_digits=14, decimal_places=2),
+    )
+    return (
+        Transfer.objects.filter(Q(debit=account_id) | Q(credit=account_id))
+        .order_by()
+        .annotate(document=Coalesce(*DOCUMENTS, Value(""), output_field=CharField()))
+        .values(*SHOWN, "document")
+        .annotate(moved=money.total(sign))
+        .exclude(moved=money.ZERO)
+    )
+
+
+def unmatched(reconciliation: Reconciliation):
+    """Return the entries up to the end of a period that no line of a statement answers to.
+
+    A match made in a later reconciliation does not count, nor does an entry that was posted
+    after this one was signed off: it stays what it was on that day.
+    """
+    account = reconciliation.account_id
+    matched = MatchedEntry.objects.filter(
+        account=account,
+        entry=OuterRef("entry_id"),
+        is_live=True,
+        match__reconciliation__last__lte=reconciliation.last,
+    )
+    rows = moved(account).filter(
+        ~Exists(matched),
+        date__gte=start_of(account),
+        date__lte=reconciliation.last,
+    )
+    if reconciliation.signed_at:
+        rows = rows.filter(entry__posted_at__lte=reconciliation.signed_at)
+    return rows.order_by("date", "entry_id")
+
+
+def free(account_id: str, **only):
+    """Return the entries of the account that stand in no match now."""
+    live = MatchedEntry.objects.filter(account=account_id, entry=OuterRef("entry_id"), is_live=True)
+    return moved(account_id).filter(~Exists(live), **only)
+
+
+def entries(rows) -> Iterator[Entry]:
+    """Yield the rows of `moved` as entries."""
+    for row in rows:
+        yield Entry(
+            row["entry_id"],
+            row["date"],
+            row["moved"],
+            row["document"] or "",
+            row["entry__kind"],
+            row["entry__narration"],
+            row["entry__reverses_id"],
+        )

@@ -1,0 +1,293 @@
+"""Book what a statement tells and the books do not: receipts, charges, moves of own money."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import transaction
+
+from lms import routing
+from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.models import Account, JournalEntry
+from lms.ledger.operations import Line, Posting, post, post_many
+from lms.money import ZERO, kes
+from lms.payments.models import Payment
+from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
+from lms.reconciliation.matching import Item, Pair
+from lms.reconciliation.models import Match, Reconciliation, StatementLine, Verdict
+from lms.reconciliation.operations.beginning import locked
+from lms.reconciliation.operations.pairing import home, keep, line_of, link
+from lms.staff.models import Branch
+
+BOOKED = Match.How.BOOKED
+# Accounts of our own between which money moves without being earned or spent.
+OWN_MONEY = (
+    chart.CASH,
+    chart.MPESA_PAYBILL,
+    chart.MPESA_UTILITY,
+    chart.MPESA_WORKING,
+    chart.BANK,
+    chart.CASH_IN_TRANSIT,
+    chart.SUSPENSE,
+)
+
+
+class Booked(NamedTuple):
+    """What became of many lines: how many were booked (KES), and why others were not."""
+
+    number: int
+    amount: Decimal
+    refused: list[str]
+
+
+# --- Receipts ------------------------------------------------------------------------------------
+def create_payment(
+    line: StatementLine,
+    *,
+    by,
+    on: date,
+    reference: str | None = None,
+    account: str | None = None,
+    day: date | None = None,
+) -> Payment:
+    """Receive the money of a line and place it as its account number says; match the two.
+
+    It counts from the day of the line, unless told another. A repeat, or a payment that was
+    posted meanwhile under the same reference, is not received again but matched. Raises Refused
+    where that one has another amount, for money that left, for accounts that receipts are not
+    booked to, and for a day that no open period reaches.
+    """
+    reconciliation = period_of(line)
+    if line.amount <= 0:
+        raise Refused("Money left on this line: there is no payment to receive.")
+    with transaction.atomic():
+        _must_be_free(locked(reconciliation), line)
+        home(Reconciliation.objects.of(line.account_id).open(), day or line.day)
+    try:
+        # In transactions of its own: what arrived stays received whatever follows.
+        payment = routing.take(
+            method=_method(reconciliation),
+            amount=line.amount,
+            reference=line.reference if reference is None else reference,
+            value_date=day or line.day,
+            account=line.account_no if account is None else account,
+            payer_name=_payer(line),
+            note=f"From the statement, {reconciliation.number}",
+            by=by,
+            on=on,
+        )
+    except AlreadyPosted as posted:
+        payment = posted.payment
+        if payment.amount != line.amount or payment.status == Payment.Status.REVERSED:
+            raise
+    with transaction.atomic():
+        link(
+            locked(reconciliation),
+            lines=[line.pk],
+            entries=[payment.entry_id],
+            reason=f"Received as {payment.number}",
+            how=BOOKED,
+            by=by,
+        )
+    return payment
+
+
+def create_payments(reconciliation: Reconciliation, *, by, on: date) -> Booked:
+    """Receive the money of every line that is missing here and looks like a customer's payment.
+
+    Each line stands for itself: one that is refused keeps none of the others back.
+    """
+    return _each(
+        receipts_missing(reconciliation),
+        lambda line: create_payment(line, by=by, on=on),
+    )
+
+
+def _method(reconciliation: Reconciliation) -> str:
+    """Return how money on this account is received. Raises Refused where it is not."""
+    for method in (Payment.Method.MPESA, Payment.Method.BANK):
+        if CASH_ACCOUNTS[method] == reconciliation.account_id:
+            return method
+    raise Refused(
+        f"Payments of customers are not booked to {reconciliation.account}: book this line as a "
+        "transfer, or match it by hand."
+    )
+
+
+def _payer(line: StatementLine) -> str:
+    """Return the name in “2547****011 - ASHA CHEBET”, or what stands there."""
+    _, dash, name = line.party.partition(" - ")
+    return name.strip() if dash else line.party
+
+
+# --- Charges and own money -----------------------------------------------------------------------
+def book_charge(line: StatementLine, *, by, on: date, day: date | None = None) -> JournalEntry:
+    """Book a line as a charge of M-Pesa or the bank, on its own day unless told another.
+
+    Raises Refused for money that came in.
+    """
+    if line.amount >= 0:
+        raise Refused("Money came in on this line: it is no charge.")
+    reconciliation = period_of(line)
+    return _book(
+        line,
+        other=charges_account(reconciliation),
+        kind="charge_paid",
+        narration=line.narration or line.kind or "Charge",
+        day=day,
+        by=by,
+        on=on,
+    )
+
+
+def book_transfer(
+    line: StatementLine, *, other: Account, reason: str, by, on: date, day: date | None = None
+) -> JournalEntry:
+    """Book a line as money moved between this account and another of our own.
+
+    Raises Refused for any other account, and without a reason.
+    """
+    if not (reason := reason.strip()):
+        raise Refused("Say what moved: it becomes the narration of the entry.", field="reason")
+    if other.pk not in OWN_MONEY or other.pk == line.account_id:
+        raise Refused(f"{other} is not another account of our own money.", field="other")
+    return _book(line, other=other.pk, kind="own_transfer", narration=reason, day=day, by=by, on=on)
+
+
+def book_charges(reconciliation: Reconciliation, *, by, on: date) -> Booked:
+    """Book every line that is missing here and reads like a charge, in one transaction."""
+    with transaction.atomic():
+        reconciliation = locked(reconciliation)
+        lines = charges_missing(reconciliation)
+        days: dict[date, list[StatementLine]] = defaultdict(list)
+        for line in lines:
+            days[line.day].append(line)
+        for day, of_day in sorted(days.items()):
+            _book_charges_of(reconciliation, of_day, day=day, by=by)
+    return Booked(len(lines), -sum((line.amount for line in lines), ZERO), [])
+
+
+def charges_account(reconciliation: Reconciliation) -> str:
+    """Return where charges on this account are booked."""
+    return chart.MPESA_CHARGES if reconciliation.is_mpesa else chart.BANK_CHARGES
+
+
+def _book_charges_of(
+    reconciliation: Reconciliation, lines: list[StatementLine], *, day: date, by
+) -> None:
+    """Post and match the charges of one day."""
+    branch = Branch.head()
+    other, keys = charges_account(reconciliation), _keys(lines)
+    entries = post_many(
+        [
+            Posting(
+                reference=keys[line.pk],
+                narration=line.narration or line.kind,
+                lines=[Line(other, line.account_id, -line.amount)],
+                branch_id=branch.pk,
+                subject=reconciliation.number,
+            )
+            for line in lines
+        ],
+        kind="charge_paid",
+        on=day,
+        by=by,
+    )
+    pairs = [
+        Pair(BOOKED, (line_of(line),), (Item(entry.pk, day, line.amount),))
+        for line, entry in zip(lines, entries, strict=True)
+    ]
+    keep(reconciliation, pairs, by=by, reason="Booked as a charge")
+
+
+def _book(
+    line: StatementLine, *, other: str, kind: str, narration: str, day: date | None, by, on: date
+) -> JournalEntry:
+    """Post one entry for a line against another account and match the two."""
+    day = day or line.day
+    if day > on:
+        raise Refused("An entry cannot be dated in the future.", field="day")
+    with transaction.atomic():
+        reconciliation = locked(period_of(line))
+        _must_be_free(reconciliation, line)
+        came_in = line.amount > 0
+        debit, credit = (line.account_id, other) if came_in else (other, line.account_id)
+        entry = post(
+            kind=kind,
+            reference=_keys([line])[line.pk],
+            on=day,
+            narration=narration,
+            lines=[Line(debit, credit, abs(line.amount))],
+            branch_id=Branch.head().pk,
+            by=by,
+            subject=reconciliation.number,
+        )
+        link(
+            reconciliation,
+            lines=[line.pk],
+            entries=[entry.pk],
+            reason=narration,
+            how=BOOKED,
+            by=by,
+        )
+    return entry
+
+
+def _keys(lines: Iterable[StatementLine]) -> dict[int, str]:
+    """Return what names the entry of each line: anew only after the one before was reversed."""
+    first = {f"statement:{line.pk}": line.pk for line in lines}
+    reversed_ones = JournalEntry.objects.filter(
+        reference__in=first, reversed_by__isnull=False
+    ).values_list("reference", flat=True)
+    again = {first[key] for key in reversed_ones}
+    return {pk: f"{key}:again" if pk in again else key for key, pk in first.items()}
+
+
+# --- Which lines ---------------------------------------------------------------------------------
+def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
+    return list(reconciliation.lines.standing(Verdict.MISSING_HERE).order_by("day", "pk"))
+
+
+def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
+    """Return the lines that look like payments of customers and are not in the books."""
+    return [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
+
+
+def charges_missing(reconciliation: Reconciliation) -> list[StatementLine]:
+    """Return the lines that read like charges and are not in the books."""
+    return [line for line in _missing(reconciliation) if line.is_charge]
+
+
+def period_of(line: StatementLine) -> Reconciliation:
+    """Return the open period that is the first to see the line. Raises Refused for none."""
+    found = (
+        Reconciliation.objects.of(line.account_id)
+        .open()
+        .filter(last__gte=line.day)
+        .select_related("account")
+        .first()
+    )
+    if found is None:
+        raise Refused("Every period with this line is signed off: begin the next one first.")
+    return found
+
+
+def _must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
+    if not StatementLine.objects.unmatched().filter(pk=line.pk).exists():
+        raise Refused("This line is matched already, or was not completed.")
+
+
+def _each(lines: list[StatementLine], book: Callable) -> Booked:
+    number, amount, refused = 0, ZERO, []
+    for line in lines:
+        try:
+            book(line)
+        except Refused as refusal:
+            refused.append(f"{line.reference}, {kes(line.amount)}: {refusal.message}")
+        else:
+            number += 1
+            amount += line.amount
+    return Booked(number, amount, refused)

@@ -1,0 +1,128 @@
+"""Sign a reconciliation off, which freezes it; reopen it, which takes two people."""
+
+from datetime import date
+
+from django.db import transaction
+
+from lms import dates
+from lms.errors import Refused
+from lms.money import kes
+from lms.reconciliation import proof
+from lms.reconciliation.models import Match, Reconciliation, StatementFile
+from lms.reconciliation.operations.beginning import locked
+from lms.staff import operations as staff
+from lms.staff.models import Approval
+
+Status = Reconciliation.Status
+REOPEN = "reopen_reconciliation"
+
+
+def prepared_by(reconciliation: Reconciliation) -> set[int]:
+    """Return the keys of those who had a hand in it: none of them signs it off."""
+    files = reconciliation.files.filter(status=StatementFile.Status.TAKEN)
+    by_hand = reconciliation.matches.filter(how__in=Match.BY_A_PERSON)
+    return {
+        reconciliation.made_by_id,
+        *files.values_list("brought_by", flat=True),
+        *by_hand.values_list("made_by", flat=True),
+    }
+
+
+def sign_off(reconciliation: Reconciliation, *, by, on: date, note: str = "") -> Reconciliation:
+    """Freeze a reconciliation whose balances prove, with the proof as it is at this moment.
+
+    What is still listed as a difference stays listed, and goes over into the next period.
+    Raises Refused for whoever prepared it, before the period ended, while the one before is open
+    or its closing balance is another, while files wait, and while anything is unexplained.
+    """
+    with transaction.atomic():
+        reconciliation = locked(reconciliation)
+        if by.pk in prepared_by(reconciliation):
+            raise Refused("You prepared this reconciliation: somebody else must sign it off.")
+        _must_be_ready(reconciliation, on=on)
+        found = proof.work_out(reconciliation)
+        if not found.holds:
+            raise Refused(
+                f"{kes(abs(found.unexplained))} are unexplained: lines of the statement are "
+                "missing here. Bring the whole statement of the period."
+            )
+        reconciliation.proof = found.as_json()
+        reconciliation.signed_by, reconciliation.signed_at = by, dates.now()
+        reconciliation.move_to(
+            Status.SIGNED_OFF,
+            by=by,
+            reason=note.strip() or "Signed off",
+            fields=("proof", "signed_by", "signed_at"),
+        )
+    return reconciliation
+
+
+def _must_be_ready(reconciliation: Reconciliation, *, on: date) -> None:
+    if reconciliation.last > on:
+        raise Refused(f"The period ends on {dates.show(reconciliation.last)}: wait until then.")
+    if reconciliation.opening is None or reconciliation.closing is None:
+        raise Refused("The balances of the statement are not here: bring it, or type them.")
+    if reconciliation.files.filter(status=StatementFile.Status.READ).exists():
+        raise Refused("A statement was read but not taken in: take it in, or set it aside.")
+    before = (
+        Reconciliation.objects.of(reconciliation.account_id)
+        .filter(first__lt=reconciliation.first)
+        .last()
+    )
+    if before is None:
+        return
+    if before.is_open:
+        raise Refused(f"{before} is still open: sign that one off first.")
+    if before.closing != reconciliation.opening:
+        raise Refused(
+            f"The statement opens with {kes(reconciliation.opening)}, but the one before closed "
+            f"with {kes(before.closing)}."
+        )
+
+
+def ask_to_reopen(reconciliation: Reconciliation, *, reason: str, by, on: date) -> Approval:
+    """Ask a second person to open a signed-off reconciliation again.
+
+    Raises Refused without a reason, while it is open, and when a later period is signed off.
+    """
+    with transaction.atomic():
+        reconciliation = locked(reconciliation, must_be_open=False)
+        _must_be_the_last_signed(reconciliation)
+        return staff.ask(
+            REOPEN,
+            subject=reconciliation.number,
+            summary=f"Reopen the reconciliation of {reconciliation}"[:200],
+            payload={"reconciliation": reconciliation.pk},
+            diff=f"Signed off by {reconciliation.signed_by} on "
+            f"{dates.show(dates.day_of(reconciliation.signed_at))}; "
+            f"closing balance {kes(reconciliation.closing)}",
+            reason=reason,
+            by=by,
+        )
+
+
+def reopen(approval: Approval, *, reason: str, by, on: date) -> Reconciliation:
+    """Open a reconciliation again that somebody else asked for. Raises Refused for one's own."""
+    with transaction.atomic():
+        asked = Reconciliation.objects.get(pk=approval.payload["reconciliation"])
+        reconciliation = locked(asked, must_be_open=False)
+        _must_be_the_last_signed(reconciliation)
+        staff.decide(approval, approve=True, reason=reason, by=by)
+        reconciliation.proof = reconciliation.signed_by = reconciliation.signed_at = None
+        reconciliation.move_to(
+            Status.OPEN,
+            by=by,
+            reason=f"Reopened: {approval.reason}",
+            fields=("proof", "signed_by", "signed_at"),
+        )
+    return reconciliation
+
+
+def _must_be_the_last_signed(reconciliation: Reconciliation) -> None:
+    if reconciliation.is_open:
+        raise Refused(f"{reconciliation} is open.")
+    later = Reconciliation.objects.of(reconciliation.account_id).filter(
+        first__gt=reconciliation.last, status=Status.SIGNED_OFF
+    )
+    if (last := later.last()) is not None:
+        raise Refused(f"{last} is signed off on top of this one: reopen that one first.")

@@ -1,0 +1,199 @@
+"""Signing off, which freezes in the database too, and reopening, which takes two."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from lms.errors import Refused
+from lms.money import ZERO
+from lms.reconciliation import ageing, proof
+from lms.reconciliation.models import (
+    Match,
+    MatchedEntry,
+    MatchedLine,
+    Reconciliation,
+    StatementLine,
+)
+from lms.reconciliation.operations import beginning, booking, importing, pairing, signing
+from tests.reconciliation import papers
+from tests.reconciliation.papers import LAST, auma, baraka, begun, brought, line_of, paid, taken
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def reconciliation():
+    """The paybill with one receipt matched and the rest of the statement missing here."""
+    made = begun()
+    paid("UKL2CC0001", "500")
+    taken(made)
+    return made
+
+
+@pytest.fixture
+def signed(reconciliation):
+    return signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+
+def test_another_person_signs_and_the_proof_is_kept(signed):
+    assert (signed.status, signed.signed_by) == (Reconciliation.Status.SIGNED_OFF, baraka())
+    assert proof.of(signed) == proof.work_out(signed)
+    assert signed.history.latest().history_user == baraka()
+
+
+def test_whoever_prepared_it_does_not_sign(reconciliation):
+    with pytest.raises(Refused, match="You prepared this"):
+        signing.sign_off(reconciliation, by=auma(), on=LAST)
+
+    booking.book_charge(line_of("UKL7PB0001"), by=baraka(), on=LAST)
+    with pytest.raises(Refused, match="You prepared this"):
+        signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+
+def test_what_is_not_ready_is_not_signed(reconciliation):
+    beginning.set_balances(
+        reconciliation,
+        opening=Decimal(150_000),
+        closing=Decimal("114653.01"),
+        reason="typed",
+        by=auma(),
+        on=LAST,
+    )
+    with pytest.raises(Refused, match=r"KES 0\.01 are unexplained"):
+        signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+    empty = begun("1021")
+    with pytest.raises(Refused, match="balances of the statement are not here"):
+        signing.sign_off(empty, by=baraka(), on=LAST)
+
+    brought(empty)
+    beginning.set_balances(empty, opening=ZERO, closing=ZERO, reason="none", by=auma(), on=LAST)
+    with pytest.raises(Refused, match="read but not taken in"):
+        signing.sign_off(empty, by=baraka(), on=LAST)
+
+
+def test_periods_are_signed_in_their_order(reconciliation):
+    later = begun(first=LAST + timedelta(1), last=LAST + timedelta(2), closing=Decimal("114653"))
+
+    with pytest.raises(Refused, match="is still open"):
+        signing.sign_off(later, by=baraka(), on=later.last)
+
+
+def test_the_operations_refuse_what_is_signed(signed):
+    paid("UKL1AA0001", "500")
+
+    for refused in (
+        lambda: pairing.match_again(signed, by=auma(), on=LAST),
+        lambda: brought(signed),
+        lambda: booking.book_charges(signed, by=auma(), on=LAST),
+        lambda: booking.book_charge(line_of("UKL7PB0001"), by=auma(), on=LAST),
+        lambda: booking.create_payment(line_of("UKL2CC0015"), by=auma(), on=LAST),
+        lambda: pairing.unmatch(Match.objects.get(), reason="x", by=auma(), on=LAST),
+        lambda: importing.withdraw(signed.files.get(), reason="x", by=auma(), on=LAST),
+        lambda: signing.sign_off(signed, by=baraka(), on=LAST),
+        lambda: beginning.remove(signed, reason="x", by=auma(), on=LAST),
+    ):
+        with pytest.raises(Refused, match="signed off"):
+            refused()
+
+
+def _line(signed):
+    return StatementLine(
+        reconciliation=signed, file=signed.files.get(), account=signed.account, number=99,
+        key="other", day=LAST, amount=Decimal(1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda signed: Reconciliation.objects.filter(pk=signed.pk).update(closing=ZERO),
+        lambda signed: Reconciliation.objects.filter(pk=signed.pk)._raw_delete("default"),
+        lambda signed: _line(signed).save(),
+        lambda signed: StatementLine.objects.filter(matches=None)[:1].get().delete(),
+        lambda signed: Match(reconciliation=signed, how="manual").save(),
+        lambda signed: Match.objects.update(difference=Decimal(1)),
+        lambda signed: MatchedLine.objects.update(is_live=False),
+        lambda signed: MatchedLine.objects.all()._raw_delete("default"),
+        lambda signed: MatchedEntry.objects.update(amount=Decimal(1)),
+        lambda signed: MatchedEntry.objects.all()._raw_delete("default"),
+        lambda signed: MatchedLine(match=Match.objects.get(), line=line_of("UKL1AA0001")).save(),
+    ],
+)
+def test_the_database_refuses_what_is_signed(signed, write):
+    with pytest.raises(DatabaseError), transaction.atomic():
+        write(signed)
+
+
+def test_what_is_posted_late_into_a_signed_period_goes_to_the_next(signed):
+    before = proof.of(signed)
+
+    paid("UKL1AA0001", "500")
+    following = begun(first=LAST + timedelta(1), last=LAST + timedelta(2))
+    found = pairing.match_again(following, by=auma(), on=following.last)
+
+    assert found == 1
+    assert proof.of(signed) == before
+    assert proof.late_postings(signed) == Decimal("500.00")
+    assert "UKL1AA0001" in papers.verdicts(signed)["missing_here"]
+    assert papers.verdicts(following)["matched"] == ["UKL1AA0001"]
+    assert following.opening == Decimal("114653.00")
+    assert proof.work_out(following).expected == Decimal("114653.00")
+
+
+def test_reopening_takes_two_people(signed):
+    approval = signing.ask_to_reopen(signed, reason="a line is wrong", by=auma(), on=LAST)
+    with pytest.raises(Refused, match="asked for this yourself"):
+        signing.reopen(approval, reason="", by=auma(), on=LAST)
+    signed.refresh_from_db()
+    assert not signed.is_open
+
+    signing.reopen(approval, reason="so be it", by=baraka(), on=LAST)
+
+    signed.refresh_from_db()
+    assert (signed.is_open, signed.proof, signed.signed_by) == (True, None, None)
+    booking.book_charge(line_of("UKL7PB0001"), by=auma(), on=LAST)
+
+
+def test_only_the_last_signed_period_is_reopened(signed):
+    following = begun(first=LAST + timedelta(1), last=LAST + timedelta(2), closing=signed.closing)
+    signing.sign_off(following, by=baraka(), on=following.last)
+
+    with pytest.raises(Refused, match="on top of this one"):
+        signing.ask_to_reopen(signed, reason="x", by=auma(), on=following.last)
+
+
+# --- Ageing --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("days", "band"), [(0, 0), (1, 0), (2, 1), (7, 1), (8, 2), (30, 2), (31, 3), (400, 3)]
+)
+def test_an_age_belongs_to_one_band(days, band):
+    assert ageing.band_of(days) == band
+
+
+def test_clearing_takes_the_oldest_first():
+    days = [date(2026, 11, day) for day in (1, 5, 9, 12)]
+    amounts = [Decimal(100), Decimal(50), Decimal(-120), Decimal(-40)]
+
+    assert ageing.remaining(zip(days, amounts, strict=True)) == [(days[3], Decimal(-10))]
+    assert ageing.remaining(zip(days[:3], amounts[:3], strict=True)) == [(days[1], Decimal(30))]
+
+
+def test_waiting_money_is_shown_by_age(reconciliation):
+    paid("UKA0AA0001", "1000", on=date(2026, 10, 5))
+    booking.book_transfer(
+        line_of("UKL8BK0001"),
+        other=papers.account("1050"),
+        reason="whose bank?",
+        by=auma(),
+        on=LAST,
+    )
+
+    receipts, suspense, money_in, money_out = ageing.waiting(on=date(2026, 11, 23))
+
+    assert [band.amount for band in receipts.bands] == [ZERO, Decimal(500), ZERO, Decimal(1000)]
+    assert [band.amount for band in suspense.bands] == [ZERO, Decimal(30000), ZERO, ZERO]
+    assert money_in.total == (4, Decimal("4700.00"))
+    assert money_out.total == (4, Decimal("-10547.00"))
