@@ -6,106 +6,26 @@ Every job may run twice: keys in the database decide, not luck.
 
 from datetime import timedelta
 
-from django.conf import settings
-from django.db.models import QuerySet
-
 from lms import dates, routing
 from lms.closing import operations as closing
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
+from lms.ledger import recurring
+from lms.ledger.models import JournalTemplate
 from lms.loans.models import Loan, Repayment
-from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
 from lms.notifications.models import REMINDERS, Message
-from lms.notifications.text import in_days
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
-
-DEFAULT_DAYS_BEFORE = 3
-DEFAULT_DAYS_LATE = (1, 3, 7)
-
-
-# --- Reminders -----------------------------------------------------------------------------------
-def remind_upcoming(*, on: str, days_before: int = DEFAULT_DAYS_BEFORE) -> int:
-    """Queue a reminder for every instalment due in `days_before` days; return how many are new."""
-    day = dates.day_of(on) + timedelta(days=days_before)
-    return _remind(
-        Repayment.objects.due_between(day, day),
-        occasion="upcoming",
-        on=dates.day_of(on),
-        key=lambda row: f"upcoming:repayment:{row.pk}:{row.due_date}",
-    )
+from lms.staff.models import Staff
+from lms.words import counted
 
 
-def remind_due_today(*, on: str) -> int:
-    """Queue a reminder for every instalment due on the day; return how many are new."""
-    day = dates.day_of(on)
-    return _remind(
-        Repayment.objects.due_between(day, day),
-        occasion="due_today",
-        on=day,
-        key=lambda row: f"due_today:repayment:{row.pk}:{row.due_date}",
-    )
-
-
-def remind_overdue(*, on: str, days=DEFAULT_DAYS_LATE, then_every: int = 7) -> int:
-    """Queue a reminder for every late instalment, on `days` late and then every `then_every` days.
-
-    After a missed day the occasion that was missed is caught up once, and only the latest one.
-    Returns how many are new.
-    """
-    day = dates.day_of(on)
-    steps = sorted(days)
-
-    def occasion_day(row: Repayment) -> int:
-        late = (day - row.due_date).days
-        if late >= steps[-1] + then_every:
-            return steps[-1] + (late - steps[-1]) // then_every * then_every
-        return max((step for step in steps if step <= late), default=0)
-
-    return _remind(
-        Repayment.objects.overdue(on=day).filter(due_date__lte=day - timedelta(days=steps[0])),
-        occasion="overdue",
-        on=day,
-        key=lambda row: f"overdue:repayment:{row.pk}:{row.due_date}:{occasion_day(row)}",
-    )
-
-
-def _remind(rows: QuerySet, *, occasion: str, on, key) -> int:
-    """Queue one message a channel and instalment of active loans; none to the dead."""
-    rows = (
-        rows.filter(loan__status=Loan.Status.ACTIVE, loan__customer__died_on=None)
-        .select_related("loan__customer")
-        .order_by("pk")
-    )
-    return notifications.enqueue_many(
-        (
-            notifications.Draft(
-                customer=row.loan.customer,
-                occasion=occasion,
-                key=key(row),
-                about=f"{row.loan.number} instalment {row.number}",
-                values={
-                    "customer": row.loan.customer.short_name,
-                    "loan": row.loan.number,
-                    "amount": kes(row.outstanding).removeprefix("KES "),
-                    "due_date": dates.show(row.due_date),
-                    "instalment": str(row.number),
-                    "days": in_days(abs((on - row.due_date).days)),
-                    "paybill": settings.DARAJA_SHORTCODE,
-                    "lender": settings.LENDER_NAME,
-                },
-            )
-            for row in rows.iterator(chunk_size=1000)
-        ),
-        now=dates.now(),
-    )
-
-
+# --- Messages ------------------------------------------------------------------------------------
 def deliver_messages() -> str:
     """Send what waits and may go out at this hour, but no reminder of what is settled."""
     withdraw_settled()
@@ -138,18 +58,26 @@ def close_day(*, on: str) -> str:
     day = dates.day_of(on) - timedelta(days=1)
     closed = closing.catch_up(day)
     if failures := closing.failures(day):
-        raise Refused(f"{dates.show(day)} is closed, but not for {failures} loans.")
+        raise Refused(f"{dates.show(day)} is closed, but not for {counted(failures, 'loan')}.")
     return f"Closed: {', '.join(map(str, closed)) or 'no day was left'}"
 
 
-def close_now(*, day: str) -> str:
-    """Close a day and what was missed before it; one that is closed is looked at again."""
-    wanted = dates.day_of(day)
+def close_now(*, day: str, by: int) -> str:
+    """Close a day and what was missed before it; one that is closed is looked at again.
+
+    `by` is the key of the person who asked for it.
+    """
+    wanted, person = dates.day_of(day), Staff.objects.get(pk=by)
     if closing.latest() == wanted:
-        closing.close_day(wanted, again=True)
+        closing.close_day(wanted, by=person, again=True)
     else:
-        closing.catch_up(wanted)
+        closing.catch_up(wanted, by=person)
     return f"Closed: {day}"
+
+
+def draft_journals(*, on: str) -> int:
+    """Draft the recurring journals due by a day, once a month each; return how many are new."""
+    return len(recurring.draft_due(JournalTemplate.objects.all(), until=dates.day_of(on)))
 
 
 def settle_unallocated() -> int:

@@ -1,5 +1,6 @@
 """Each night that was closed: its steps, how far they came, and the loans that stopped."""
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -25,6 +26,13 @@ class DayClose(models.Model):
     failures = models.PositiveIntegerField("loans that failed", default=0)
     summary = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
+    run_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Who last asked for it to run. Empty: the nightly schedule.",
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     seconds = models.DecimalField("duration (s)", max_digits=10, decimal_places=2, default=0)

@@ -10,12 +10,18 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Max
 
 from lms import dates
+from lms.closing import reminders
 from lms.closing.models import CloseFailure, DayClose
 from lms.errors import Refused
+from lms.ledger import periods
+from lms.ledger.books import must_be_open
+from lms.ledger.models import Period
 from lms.loans.models import Loan
-from lms.loans.operations.night import STEPS, Step, sql
+from lms.loans.operations.night import STEPS as BOOK_STEPS
+from lms.loans.operations.night import Step, sql
 from lms.money import CENT
 
+STEPS = (*BOOK_STEPS, Step("reminders", "Reminders queued", reminders.queue))
 CHUNK = 5_000  # loans in one transaction
 # What wrong data may raise. A lost connection is none of it: the next run goes on.
 BROKEN = (DatabaseError, Refused, ObjectDoesNotExist, ArithmeticError, LookupError, ValueError)
@@ -30,15 +36,19 @@ def close_day(
     """Close a business day: do what is still to be done of its steps, and return them in order.
 
     Steps that are done are left alone, but for loans that failed in them; with `again` all of them
-    look at every loan once more, and write what is missing. `tell` hears of every chunk. Raises
-    Refused for a day before one that is closed, and when days before it are not closed yet.
+    look at every loan once more, and write what is missing. `tell` hears of every chunk. Every
+    step that runs keeps who asked for it, `by`; None is the schedule. Raises Refused for a day
+    before one that is closed, when days before it are not closed yet, and for a day of a month
+    whose books are closed.
     """
     _must_be_next(day)
+    must_be_open(day, field="day")
+    periods.prepare(on=day)
     if again:
         DayClose.objects.filter(day=day).update(
-            status=DayClose.Status.RUNNING, reached=0, rows=0, finished_at=None
+            status=DayClose.Status.RUNNING, reached=0, rows=0, finished_at=None, run_by=by
         )
-    return [_close(step, position, day, tell=tell) for position, step in enumerate(STEPS, 1)]
+    return [_close(step, position, day, by=by, tell=tell) for position, step in enumerate(STEPS, 1)]
 
 
 def catch_up(until: date, *, by=None, tell: Tell = lambda step: None) -> list[date]:
@@ -55,6 +65,20 @@ def catch_up(until: date, *, by=None, tell: Tell = lambda step: None) -> list[da
         closed.append(first)
         first += ONE_DAY
     return closed
+
+
+def close_period(period: Period, *, by, on: date) -> Period:
+    """Close a month of the books, or with December its year, once its last night is done.
+
+    Raises Refused while a night of it is missing, and for all that `periods` refuses.
+    """
+    nights = last_closed()
+    if nights is not None and nights < period.last:
+        raise Refused(
+            f"{dates.show(nights)} was the last night: close the nights of {period} first."
+        )
+    close = periods.close_year if period.ends_year else periods.close_period
+    return close(period, by=by, on=on)
 
 
 def is_closed(day: date) -> bool:
@@ -75,8 +99,8 @@ def failures(day: date) -> int:
 
 
 def last_closed() -> date | None:
-    """Return the latest day of which every step is done, even if some loans failed in it."""
-    done = DayClose.objects.filter(step=STEPS[-1].name, status=DayClose.Status.DONE)
+    """Return the latest day whose books are closed, even if some loans failed in it."""
+    done = DayClose.objects.filter(step=BOOK_STEPS[-1].name, status=DayClose.Status.DONE)
     return done.aggregate(day=Max("day"))["day"]
 
 
@@ -92,14 +116,19 @@ def _must_be_next(day: date) -> None:
         )
 
 
-def _close(step: Step, position: int, day: date, *, tell: Tell) -> DayClose:
+def _close(step: Step, position: int, day: date, *, by, tell: Tell) -> DayClose:
     """Run one step of a day from where it stands, and return its row."""
     run, _ = DayClose.objects.get_or_create(
         day=day,
         step=step.name,
-        defaults={"position": position, "started_at": dates.now(), "summary": step.label},
+        defaults={
+            "position": position,
+            "started_at": dates.now(),
+            "summary": step.label,
+            "run_by": by,
+        },
     )
-    _retry(step, run)
+    _retry(step, run, by=by)
     while run.status != DayClose.Status.DONE:
         try:
             run = _advance(step, run.pk)
@@ -183,7 +212,7 @@ def _pieces(step: Step, keys: list[int], day: date) -> Iterator[Piece]:
     yield from _pieces(step, keys[middle:], day)
 
 
-def _retry(step: Step, run: DayClose) -> None:
+def _retry(step: Step, run: DayClose, *, by) -> None:
     """Try the loans again that failed in a step that is done."""
     if run.status != DayClose.Status.DONE or not run.failures:
         return
@@ -198,7 +227,8 @@ def _retry(step: Step, run: DayClose) -> None:
                 else:
                     _fail(step, run, key, error)
         run.failures = failed.count()
-        run.save(update_fields=["rows", "failures"])
+        run.run_by = by
+        run.save(update_fields=["rows", "failures", "run_by"])
 
 
 def _fail(step: Step, run: DayClose, loan_id: int, error: Exception) -> None:

@@ -227,6 +227,29 @@ def test_a_remainder_within_tolerance_makes_no_loan_late(db):
     assert LoanSnapshot.objects.get().days_past_due == 0
 
 
+@pytest.mark.parametrize(
+    ("counts", "since", "days"), [(False, date(2026, 3, 15), 0), (True, FIRST_DUE, 9)]
+)
+def test_penalties_alone_keep_a_loan_late_where_the_setting_says_so(
+    db, settings, counts, since, days
+):
+    settings.PENALTIES_MAKE_ARREARS = counts
+    order = "interest_principal_fees_penalties"
+    loan = lend(**DAILY, allocation_order=order, allocation_direction="vertical", surplus="credit")
+    close_day(date(2026, 2, 22))
+    pay(loan, 9_456, on=date(2026, 2, 23))  # all of the instalment, none of its penalties
+
+    row = loan.repayments.get(number=1)
+    assert (row.owing_of("principal"), row.owing_of("interest")) == (0, 0)
+    assert row.owing_of("penalties") > 10
+    assert Position.objects.get().overdue_since == since
+    prove()  # rebuilt from its rows it says the same
+    close_day(date(2026, 2, 23))
+    close_day(date(2026, 2, 24))
+    assert LoanSnapshot.objects.get(day=date(2026, 2, 24)).days_past_due == days
+    assert Position.objects.get().overdue_since == since
+
+
 def test_a_loan_restructured_today_keeps_its_class_for_the_night(db):
     loan = lend()
     Position.objects.update(classification="Doubtful")

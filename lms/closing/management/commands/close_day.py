@@ -8,6 +8,7 @@ from lms import dates
 from lms.closing import operations
 from lms.closing.models import CloseFailure, DayClose
 from lms.errors import Refused
+from lms.words import counted
 
 
 class Command(BaseCommand):
@@ -58,7 +59,9 @@ class Command(BaseCommand):
             lines = [f"{failure}: {failure.error}" for failure in failed]
             raise CommandError("\n".join([f"{day} is closed, but not for:", *lines]))
         rows, seconds = sum(step.rows for step in steps), sum(step.seconds for step in steps)
-        self.stdout.write(self.style.SUCCESS(f"{day} is closed: {rows:,} rows in {seconds} s."))
+        self.stdout.write(
+            self.style.SUCCESS(f"{day} is closed: {counted(rows, 'row')} in {seconds} s.")
+        )
 
 
 def _day(text: str | None) -> date:
