@@ -107,7 +107,12 @@ class Customers(RowByRow):
         found = self._find(cells, run.by)
         customer = found or Customer()
         before = {} if found is None else _shown(found)
+        limit = customer.score_limit
         _fill(customer, cells)
+        if customer.score_limit != limit and not run.by.has_perm("customers.set_score_limit"):
+            raise Refused(
+                "You may not set score limits: leave the column out.", field="score_limit"
+            )
         customer.branch = _branch(cells, customer, run.by)
         if cells.has("loan_officer"):
             customer.loan_officer = _officer(cells)

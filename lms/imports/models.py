@@ -23,6 +23,7 @@ class ImportJob(models.Model):
         CUSTOMERS = "customers", "Customers"
         LOANS = "loans", "Loans"
         PAYMENTS = "payments", "Payments"
+        JOURNALS = "journals", "Manual journals"
 
     class Status(models.TextChoices):
         UPLOADED = "uploaded", "Uploaded"

@@ -15,6 +15,7 @@ from lms import dates, tables
 from lms.errors import Refused
 from lms.imports import verdicts
 from lms.imports.customers import Customers
+from lms.imports.journals import Journals
 from lms.imports.kind import Kind, Run
 from lms.imports.loans import Loans
 from lms.imports.models import ImportJob
@@ -24,7 +25,7 @@ from lms.imports.verdicts import Verdict
 
 Status = ImportJob.Status
 KINDS: dict[str, Kind] = {
-    kind.code: kind for kind in (Schedules(), Customers(), Loans(), Payments())
+    kind.code: kind for kind in (Schedules(), Customers(), Loans(), Payments(), Journals())
 }
 OUTCOME = (*verdicts.STATES, "rows", "progress", "report", "summary", "error")
 

@@ -61,6 +61,14 @@ def test_income_and_score_limit_come_with_the_customer_and_stay_when_not_given(k
     assert job.summary["changed"][0]["message"] == "net_income 35500.00 → 36000.00"
 
 
+def test_a_score_limit_comes_only_from_who_may_set_it(kamau):
+    line = "phone,id_number,name,limit\n0733111222,22334455,Atieno Odhiambo,80000\n"
+
+    job = checked(line, kind="customers", by=factories.njeri())
+
+    assert wrong(job) == [(2, "limit", "You may not set score limits: leave the column out.")]
+
+
 def test_a_check_of_customers_writes_none(kamau):
     checked(PEOPLE + "Atieno Odhiambo,0733111222,22334455,,\n", kind="customers")
 

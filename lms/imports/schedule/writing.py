@@ -10,9 +10,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import NamedTuple
 
-from simple_history.utils import bulk_create_with_history
-
-from lms import dates
+from lms import dates, history
 from lms.imports import bulk
 from lms.imports.kind import Run
 from lms.imports.schedule.lines import Item
@@ -157,7 +155,7 @@ def _write_penalties(changes: Iterable[Change], keys: dict, run: Run) -> None:
         and not change.item.is_cancelled
         and not (change.item.old and change.item.old.penalties)
     ]
-    _create(charges, Penalty, run)
+    history.create(charges, by=run.by, reason=_source(run))
 
 
 def _write_waivers(changes: Iterable[Change], keys: dict, run: Run) -> None:
@@ -173,20 +171,11 @@ def _write_waivers(changes: Iterable[Change], keys: dict, run: Run) -> None:
         for change in changes
         for name, amount in (change.item.waive or {}).items()
     ]
-    _create(waivers, Waiver, run)
+    history.create(waivers, by=run.by, reason=_source(run))
 
 
-def _create(made: list, model: type, run: Run) -> list:
-    """Write new rows with a history row each."""
-    if not made:
-        return []
-    return bulk_create_with_history(
-        made,
-        model,
-        batch_size=500,
-        default_user=run.by,
-        default_change_reason=f"Imported from {run.source}",
-    )
+def _source(run: Run) -> str:
+    return f"Imported from {run.source}"
 
 
 def _book_schedules(plans: Iterable[LoanPlan], run: Run) -> None:
@@ -285,13 +274,13 @@ def _write_payments(plans: Iterable[LoanPlan], keys: dict, run: Run) -> None:
         kind="receipt",
         run=run,
     )
-    payments = _create(
+    payments = history.create(
         [
             _payment(plan.loan, sum(sums.values(), ZERO), receipt, run)
             for (plan, sums), receipt in zip(paid, receipts, strict=True)
         ],
-        Payment,
-        run,
+        by=run.by,
+        reason=_source(run),
     )
     entries = post_many(
         (
