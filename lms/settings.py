@@ -64,11 +64,14 @@ INSTALLED_APPS = [
     "lms.staff",
     "lms.customers",
     "lms.ledger",
+    "lms.tills",
     "lms.payments",
     "lms.notifications",
     "lms.mpesa",
     "lms.loans",
+    "lms.reports",
     "lms.imports",
+    "lms.reconciliation",
     "lms.closing",
     "lms.backoffice",
 ]
@@ -109,6 +112,8 @@ DATABASES = {
         env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'office.sqlite3'}"
     )
 }
+# Covering columns of an index are PostgreSQL's alone; SQLite has the index without them.
+SILENCED_SYSTEM_CHECKS = ["models.W040"]
 ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if ON_SQLITE:
     # Two writers wait for one another instead of failing, and an acknowledged commit survives
@@ -162,6 +167,8 @@ LMS_ENVIRONMENT = env.str("LMS_ENVIRONMENT", default="Laptop")
 # Whole shillings of an instalment's principal and interest that may stay unpaid without a loan
 # counting as late.
 ARREARS_TOLERANCE = env.int("ARREARS_TOLERANCE", default=10)
+# Whether unpaid penalties count there too, so that they alone keep a loan late.
+PENALTIES_MAKE_ARREARS = env.bool("PENALTIES_MAKE_ARREARS", default=False)
 LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 UNFOLD = {
     "SITE_TITLE": f"{LENDER_NAME} · Loan office",
@@ -220,6 +227,11 @@ AFRICASTALKING_SENDER_ID = env.str("AFRICASTALKING_SENDER_ID", default="")
 AFRICASTALKING_URL = env.str("AFRICASTALKING_URL", default="")
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="office@localhost")
+
+# Days before an instalment is due, and days late, on which its customer is reminded of it.
+REMIND_DAYS_BEFORE = env.int("REMIND_DAYS_BEFORE", default=3)
+REMIND_DAYS_LATE = env.list("REMIND_DAYS_LATE", cast=int, default=[1, 3, 7])
+REMIND_THEN_EVERY = env.int("REMIND_THEN_EVERY", default=7)
 
 # --- M-Pesa (Safaricom Daraja) -----------------------------------------------------------------
 DARAJA_URL = env.str("DARAJA_URL", default="https://sandbox.safaricom.co.ke")

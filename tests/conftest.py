@@ -6,12 +6,17 @@ import pytest
 from django.apps import apps
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 
 from lms.ledger import chart, immutability
 from lms.notifications import wording
+from lms.reconciliation import freezing
 from tests import factories
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running
+# A busy machine is no reason to fail.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -48,6 +53,28 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
 
 
 @pytest.fixture
+def empty_database(django_db_setup, django_db_blocker, tmp_path):
+    """A database without tables, in the place of the tests' own."""
+    own = connection.settings_dict["NAME"]
+    with django_db_blocker.unblock():
+        connection.close()
+        if connection.vendor == "postgresql":
+            name = f"{own}_migrations"
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+                cursor.execute(f"CREATE DATABASE {name}")
+        else:
+            name = tmp_path / "empty.sqlite3"
+        connection.settings_dict["NAME"] = name
+        yield
+        connection.close()
+        connection.settings_dict["NAME"] = own
+        if connection.vendor == "postgresql":
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
 def committed(transactional_db):
     """A database in which commits are real, for threads and processes; flushed afterwards."""
     seed()
@@ -60,8 +87,10 @@ def _ledger_can_be_flushed():
 
     def flush_without_triggers(case) -> None:
         immutability.remove(connection)
+        freezing.remove(connection)
         flush(case)
         immutability.install(connection)
+        freezing.install(connection)
 
     TransactionTestCase._fixture_teardown = flush_without_triggers
     yield

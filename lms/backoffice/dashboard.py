@@ -5,14 +5,19 @@ from datetime import date, time, timedelta
 from typing import NamedTuple
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from lms import dates, phones
 from lms.backoffice import figures
 from lms.backoffice.figures import MOST_COUNTED
+from lms.backoffice.reports.catalogue import may_ask
 from lms.backoffice.sidebar import list_url, may_see, waiting_work
 from lms.closing import operations as closing
 from lms.money import kes
+from lms.reports.cash import held
+from lms.reports.sheets import profit_of
+from lms.reports.spans import Scope, Span, month_of
 
 # A schedule that is this late has no worker to run it.
 WORKER_GRACE = timedelta(minutes=3)
@@ -51,6 +56,21 @@ class Card(NamedTuple):
         return list_url(self.model, self.query)
 
 
+class ReportCard(NamedTuple):
+    """One figure of the books, with the report behind it."""
+
+    title: str
+    value: str
+    note: str
+    report: str
+    icon: str
+    tone: str = ""
+
+    @property
+    def link(self) -> str:
+        return reverse("report", args=[self.report])
+
+
 def figures_of_today(request: HttpRequest, context: dict) -> dict:
     """Fill the context of the index page."""
     on, staff = dates.today(), request.user
@@ -59,6 +79,9 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
     visible = [
         (title, [card for card in cards if may_see(request, card.model)]) for title, cards in groups
     ]
+    if may_ask(staff, "cash-flow"):
+        books = figures.kept("books", staff, on, lambda: _books_cards(staff, on))
+        visible.insert(-1, ("Books", books))
     return {
         **context,
         "title": f"{on:%A} {dates.show(on)}",
@@ -167,53 +190,97 @@ def _portfolio_cards(staff, on: date) -> list[Card]:
     ]
 
 
-def _work_cards(work: dict[str, int]) -> list[Card]:
-    rows = [
-        ("To approve", "submitted", "applications", "loans.loan", "status=submitted", "approval"),
-        (
-            "To disburse",
-            "approved",
-            "approved loans",
-            "loans.loan",
-            "status=approved",
-            "send_money",
+def _books_cards(staff, on: date) -> list[ReportCard]:
+    own = () if staff.sees_all_branches else (staff.branch_id,)
+    scope = Scope(own or None)
+    money, profit = held(on, scope), profit_of(Span("", *month_of(on), scope))
+    return [
+        ReportCard(
+            "Cash, M-Pesa and bank",
+            kes(money),
+            "held, by the books",
+            "cash-flow",
+            "account_balance_wallet",
+            "danger" if money < 0 else "",
         ),
-        (
-            "Unallocated payments",
-            "unallocated",
-            "money without an owner",
-            "payments.payment",
-            "status__exact=unallocated",
-            "help_center",
-        ),
-        (
-            "M-Pesa requests to review",
-            "pushes",
-            "no receipt or no answer",
-            "mpesa.mpesapayment",
-            "status__in=confirmed,unresolved",
-            "phone_iphone",
-        ),
-        (
-            "M-Pesa inbox to review",
-            "callbacks",
-            "could not be applied",
-            "mpesa.callback",
-            "status__in=review,failed",
-            "inbox",
-        ),
-        (
-            "Messages not sent",
-            "messages",
-            "failed or unknown",
-            "notifications.message",
-            "status__in=failed,unknown",
-            "sms_failed",
+        ReportCard(
+            "Profit of this month",
+            kes(profit),
+            "income less expenses, before the month is closed",
+            "income-statement",
+            "trending_up",
+            "danger" if profit < 0 else "",
         ),
     ]
+
+
+class Work(NamedTuple):
+    """Work that waits for somebody; `key` is its name in `waiting_work`."""
+
+    title: str
+    key: str
+    note: str
+    model: str
+    query: str
+    icon: str
+
+
+WORK = (
+    Work(
+        "To approve", "submitted", "applications",
+        "loans.loan", "status=submitted", "approval",
+    ),
+    Work(
+        "To disburse", "approved", "approved loans",
+        "loans.loan", "status=approved", "send_money",
+    ),
+    Work(
+        "Unallocated payments", "unallocated", "money without an owner",
+        "payments.payment", "status__exact=unallocated", "help_center",
+    ),
+    Work(
+        "Lines to reconcile", "unreconciled", "on a statement, not in the books",
+        "reconciliation.statementline", "verdict=missing_here", "balance",
+    ),
+    Work(
+        "M-Pesa requests to review", "pushes", "no receipt or no answer",
+        "mpesa.mpesapayment", "status__in=confirmed,unresolved", "phone_iphone",
+    ),
+    Work(
+        "Approvals", "approvals", "wait for a second person",
+        "staff.approval", "status__exact=waiting", "verified_user",
+    ),
+    Work(
+        "M-Pesa inbox to review", "callbacks", "could not be applied",
+        "mpesa.callback", "status__in=review,failed", "inbox",
+    ),
+    Work(
+        "Drawers left open", "left_open", "open since yesterday or before",
+        "tills.drawersession", "state=left-open", "point_of_sale",
+    ),
+    Work(
+        "Drawer differences", "differences", "wait for a second person",
+        "tills.drawersession", "status__exact=counted", "balance",
+    ),
+    Work(
+        "Messages not sent", "messages", "failed or unknown",
+        "notifications.message", "status__in=failed,unknown", "sms_failed",
+    ),
+)  # fmt: skip
+
+
+def _work_cards(work: dict[str, int]) -> list[Card]:
     return [
-        Card(title, _counted(work[key]), note, model, query, icon, "warning" if work[key] else "")
-        for title, key, note, model, query, icon in rows
+        Card(
+            each.title,
+            _counted(work[each.key]),
+            each.note,
+            each.model,
+            each.query,
+            each.icon,
+            "warning" if work[each.key] else "",
+        )
+        for each in WORK
     ]
 
 

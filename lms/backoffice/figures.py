@@ -4,13 +4,14 @@ Every figure is of the branch of the person who asks; head office sees them all.
 query over sets, whatever the number of loans.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.core.cache import cache
-from django.db.models import Case, Count, DecimalField, F, Q, When
+from django.db.models import Case, CharField, Count, DecimalField, F, Q, Value, When
 
 from lms import money
 from lms.loans.models import Loan, Repayment
@@ -18,6 +19,9 @@ from lms.money import ZERO
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications.models import Message
 from lms.payments.models import Payment
+from lms.reconciliation.models import StatementLine
+from lms.staff.models import Approval
+from lms.tills.models import Banking, DrawerSession, TillTransfer
 
 SECONDS_KEPT = 30
 # A badge beyond this says “more”, so that it never counts a whole table.
@@ -51,11 +55,14 @@ def waiting_work(staff, on: date) -> dict[str, int]:
         .annotate(number=Count("pk"))
     )
     return {
+        **_waiting_cash(staff, on),
         "submitted": decisions.get(Loan.Status.SUBMITTED, 0),
         "approved": decisions.get(Loan.Status.APPROVED, 0),
+        "approvals": _bounded(Approval.objects.seen_by(staff).waiting()),
         "unallocated": _bounded(Payment.objects.seen_by(staff).unallocated()),
         "overdue": _bounded(Repayment.objects.seen_by(staff).overdue(on=on)),
         "pushes": _bounded(MpesaPayment.objects.seen_by(staff).needing_review()),
+        "unreconciled": _bounded(StatementLine.objects.unmatched().filter(repeats=False)),
         "callbacks": _bounded(Callback.objects.seen_by(staff).needing_review()),
         "messages": _bounded(
             Message.objects.seen_by(staff).filter(
@@ -63,6 +70,23 @@ def waiting_work(staff, on: date) -> dict[str, int]:
             )
         ),
     }
+
+
+def _waiting_cash(staff, on: date) -> dict[str, int]:
+    """Return how much cash in people's hands waits for somebody, in one query: it is never much."""
+    drawers = DrawerSession.objects.seen_by(staff)
+    waiting = {
+        "left_open": drawers.left_open(on=on),
+        "differences": drawers.filter(status=DrawerSession.Status.COUNTED),
+        "handovers": TillTransfer.objects.seen_by(staff).waiting(),
+        "bankings": Banking.objects.seen_by(staff).in_transit(),
+    }
+    first, *others = (
+        rows.order_by().values_list(Value(name, output_field=CharField()))
+        for name, rows in waiting.items()
+    )
+    found = Counter(name for (name,) in first.union(*others, all=True))
+    return {name: found[name] for name in waiting}
 
 
 class Portfolio(NamedTuple):

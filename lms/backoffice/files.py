@@ -9,7 +9,9 @@ from django.http import FileResponse, Http404, HttpRequest
 
 from lms.customers.models import Customer, CustomerDocument
 from lms.imports.models import ImportJob
+from lms.ledger.models import JournalPaper, ManualJournal
 from lms.loans.models import Collateral, CollateralDocument, Guarantor
+from lms.reconciliation.models import StatementFile
 
 # What a browser may show by itself. Everything else is a download, whatever it says it is.
 SHOWN = {"image/jpeg", "image/png", "image/gif", "image/webp", "application/pdf"}
@@ -20,7 +22,7 @@ def serve(request: HttpRequest, path: str) -> FileResponse:
 
     The path is compared with what records say, so it never leads outside the store.
     """
-    owns = (_is_of_customer, _is_of_security, _is_of_import)
+    owns = (_is_of_customer, _is_of_security, _is_of_journal, _is_of_import, _is_of_statement)
     if not any(owner(request.user, path) for owner in owns):
         raise Http404
     try:
@@ -57,6 +59,17 @@ def _is_of_security(staff, path: str) -> bool:
     return staff.has_perm("loans.view_collateraldocument") and papers.exists()
 
 
+def _is_of_journal(staff, path: str) -> bool:
+    seen = ManualJournal.objects.seen_by(staff)
+    papers = JournalPaper.objects.filter(file=path, journal__in=seen)
+    return staff.has_perm("ledger.view_journalpaper") and papers.exists()
+
+
 def _is_of_import(staff, path: str) -> bool:
     jobs = ImportJob.objects.seen_by(staff).filter(Q(file=path) | Q(report=path))
     return staff.has_perm("imports.view_importjob") and jobs.exists()
+
+
+def _is_of_statement(staff, path: str) -> bool:
+    files = StatementFile.objects.filter(file=path)
+    return staff.has_perm("reconciliation.view_statementfile") and files.exists()

@@ -4,22 +4,8 @@ from datetime import datetime
 
 from croniter import croniter
 
-EVERY_MORNING = "0 8 * * *"  # East Africa Time: when quiet hours end
-
 SCHEDULES = (
-    {
-        "name": "Remind: due in 3 days",
-        "func": "lms.jobs.remind_upcoming",
-        "kwargs": "days_before=3",
-        "cron": EVERY_MORNING,
-    },
-    {"name": "Remind: due today", "func": "lms.jobs.remind_due_today", "cron": EVERY_MORNING},
-    {
-        "name": "Remind: overdue",
-        "func": "lms.jobs.remind_overdue",
-        "kwargs": "days=(1, 3, 7), then_every=7",
-        "cron": EVERY_MORNING,
-    },
+    {"name": "Draft recurring journals", "func": "lms.jobs.draft_journals", "cron": "15 0 * * *"},
     {"name": "Close the day", "func": "lms.jobs.close_day", "cron": "30 0 * * *"},
     {"name": "Send waiting messages", "func": "lms.jobs.deliver_messages", "minutes": 1},
     {"name": "Ask Safaricom about open pushes", "func": "lms.jobs.query_pushes", "minutes": 1},

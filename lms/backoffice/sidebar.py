@@ -9,6 +9,8 @@ from django.urls import reverse
 
 from lms import dates
 from lms.backoffice import figures
+from lms.backoffice.reports.catalogue import PAGES as REPORTS
+from lms.backoffice.reports.catalogue import may_ask
 
 
 class Entry(NamedTuple):
@@ -21,8 +23,68 @@ class Entry(NamedTuple):
     badge: str = ""
     tone: str = "warning"
 
+    @property
+    def url(self) -> str:
+        return list_url(self.model, self.query)
 
-GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    def is_open_to(self, request: HttpRequest) -> bool:
+        return may_see(request, self.model)
+
+    def fits(self, request: HttpRequest) -> bool:
+        """Tell whether the person is on this page, and on this part of it."""
+        wanted = QueryDict(self.query).items()
+        on_page = page_of(self.model) and request.path.startswith(list_url(self.model))
+        return bool(on_page) and all(request.GET.get(name) == value for name, value in wanted)
+
+
+class OwnEntry(NamedTuple):
+    """One line that leads a person to what is their own, for those with the permission."""
+
+    title: str
+    view: str
+    icon: str
+    permission: str
+    query: str = ""
+    badge: str = ""
+
+    @property
+    def url(self) -> str:
+        return reverse(f"admin:{self.view}")
+
+    def is_open_to(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(self.permission)
+
+    def fits(self, request: HttpRequest) -> bool:
+        return request.path == self.url
+
+
+class ReportEntry(NamedTuple):
+    """One line that leads to a report."""
+
+    name: str
+    query: str = ""
+    badge: str = ""
+
+    @property
+    def title(self) -> str:
+        return REPORTS[self.name].title
+
+    @property
+    def icon(self) -> str:
+        return REPORTS[self.name].icon
+
+    @property
+    def url(self) -> str:
+        return reverse("report", args=[self.name])
+
+    def is_open_to(self, request: HttpRequest) -> bool:
+        return may_ask(request.user, self.name)
+
+    def fits(self, request: HttpRequest) -> bool:
+        return request.path == self.url
+
+
+GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
     (
         "Customers",
         (
@@ -89,9 +151,49 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("M-Pesa requests", "mpesa.mpesapayment", "phone_iphone", badge="pushes"),
             Entry("M-Pesa inbox", "mpesa.callback", "inbox", badge="callbacks"),
             Entry("Payouts", "payments.payout", "outbound"),
+            Entry("Reconciliations", "reconciliation.reconciliation", "balance"),
+            Entry(
+                "Statement lines",
+                "reconciliation.statementline",
+                "receipt_long",
+                badge="unreconciled",
+            ),
+            Entry("Statements", "reconciliation.statementfile", "upload_file"),
+            Entry(
+                "Approvals",
+                "staff.approval",
+                "verified_user",
+                query="status__exact=waiting",
+                badge="approvals",
+            ),
+            Entry("Manual journals", "ledger.manualjournal", "edit_document"),
+            Entry("Journal templates", "ledger.journaltemplate", "event_repeat"),
             Entry("Journal", "ledger.journalentry", "menu_book"),
             Entry("Transfers", "ledger.transfer", "swap_horiz"),
             Entry("Accounts", "ledger.account", "account_tree"),
+            Entry("Months of the books", "ledger.period", "event_available"),
+        ),
+    ),
+    (
+        "Cash",
+        (
+            OwnEntry(
+                "My drawer",
+                "tills_drawersession_mine",
+                "point_of_sale",
+                "tills.use_drawersession",
+            ),
+            Entry("Drawers", "tills.drawersession", "inbox_customize", badge="left_open"),
+            Entry(
+                "Differences",
+                "tills.drawersession",
+                "balance",
+                query="status__exact=counted",
+                badge="differences",
+            ),
+            Entry("Between drawers", "tills.tilltransfer", "sync_alt", badge="handovers"),
+            Entry("Banking", "tills.banking", "account_balance", badge="bankings"),
+            Entry("Funds transfers", "tills.fundstransfer", "compare_arrows"),
         ),
     ),
     (
@@ -101,10 +203,12 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Templates", "notifications.messagetemplate", "edit_note"),
         ),
     ),
+    ("Reports", tuple(map(ReportEntry, REPORTS))),
     (
         "Settings",
         (
             Entry("Imports", "imports.importjob", "upload_file"),
+            Entry("Bank statement layouts", "reconciliation.banklayout", "view_column"),
             Entry("Staff", "staff.staff", "badge"),
             Entry("Roles", "auth.group", "admin_panel_settings"),
             Entry("Branches", "staff.branch", "store"),
@@ -162,7 +266,7 @@ def navigation(request: HttpRequest) -> list[dict]:
             "items": [
                 _item(entry, work, is_here=entry is here)
                 for entry in entries
-                if may_see(request, entry.model)
+                if entry.is_open_to(request)
             ],
         }
         for title, entries in GROUPS
@@ -176,11 +280,11 @@ def navigation(request: HttpRequest) -> list[dict]:
     return [{"items": [home]}, *[group for group in groups if group["items"]]]
 
 
-def _item(entry: Entry, work: dict[str, int], *, is_here: bool) -> dict:
+def _item(entry: Entry | OwnEntry | ReportEntry, work: dict[str, int], *, is_here: bool) -> dict:
     item = {
         "title": entry.title,
         "icon": entry.icon,
-        "link": list_url(entry.model, entry.query),
+        "link": entry.url,
         "active": is_here,
     }
     if waiting := work.get(entry.badge):
@@ -190,14 +294,11 @@ def _item(entry: Entry, work: dict[str, int], *, is_here: bool) -> dict:
     return item
 
 
-def _here(request: HttpRequest) -> Entry | None:
+def _here(request: HttpRequest) -> Entry | OwnEntry | ReportEntry | None:
     """Return the entry the person is on: of two with the same page, the one whose query fits."""
     best = None
     for _, entries in GROUPS:
         for entry in entries:
-            wanted = QueryDict(entry.query).items()
-            fits = all(request.GET.get(name) == value for name, value in wanted)
-            on_page = page_of(entry.model) and request.path.startswith(list_url(entry.model))
-            if on_page and fits and (best is None or entry.query):
+            if entry.fits(request) and (best is None or entry.query):
                 best = entry
     return best

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-MOST_QUERIES = 26
+MOST_QUERIES = 30
 
 
 def url_of(model: str, page: str, *args) -> str:

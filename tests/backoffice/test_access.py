@@ -13,10 +13,13 @@ from tests import factories
 # Unfold actions that only lead to another page, so that a plain link may carry them out.
 NAVIGATION = {
     ("payments.Payment", "print_receipt"),
+    ("tills.DrawerSession", "print_sheet"),
     ("customers.Customer", "import_file"),
+    ("ledger.ManualJournal", "import_file"),
     ("loans.Loan", "import_file"),
     ("loans.Repayment", "import_file"),
     ("payments.Payment", "import_file"),
+    ("reconciliation.Reconciliation", "ageing"),
 }
 # What is written once has no history of changes: it is its own history.
 APPEND_ONLY = {
@@ -28,11 +31,17 @@ APPEND_ONLY = {
     "loans.Recovery",
     "mpesa.Callback",
     "payments.Refund",
+    "reconciliation.MatchedEntry",
+    "reconciliation.MatchedLine",
+    "reconciliation.StatementLine",
+    "tills.CashCount",
+    "tills.DrawerMovement",
 }
 # Made anew from other rows, or thrown away.
 DERIVED = {
     "closing.CloseFailure",
     "closing.DayClose",
+    "ledger.PeriodBalance",
     "loans.LoanSnapshot",
     "loans.Position",
     "loans.Provision",

@@ -63,6 +63,24 @@ def test_a_phone_is_taken_in_any_spelling(as_staff, njeri, spelling):
     assert mwende.history.get().history_user == njeri
 
 
+def test_who_may_set_a_score_limit_and_who_may_only_see_it(as_staff, njeri, kamau):
+    client = as_staff(njeri)
+    client.post(ADD, answers(score_limit="90000"))
+    mwende = Customer.objects.get()
+    assert mwende.score_limit is None
+    client.post(page_of(mwende), answers(score_limit="90000", reason="Asked for more"))
+    mwende.refresh_from_db()
+    assert mwende.score_limit is None
+
+    as_staff(kamau).post(page_of(mwende), answers(score_limit="90000", reason="Scored"))
+
+    mwende.refresh_from_db()
+    assert mwende.score_limit == Decimal(90_000)
+    page = as_staff(njeri).get(page_of(mwende)).content.decode()
+    assert 'name="score_limit"' not in page
+    assert "90000" in page.replace(",", "")
+
+
 def test_a_phone_that_is_none_is_refused_beside_its_field(as_staff, njeri):
     answer = as_staff(njeri).post(ADD, answers(phone="12345"))
 
@@ -295,7 +313,7 @@ def test_the_list_takes_the_same_queries_for_one_customer_and_for_three(
     client = as_staff(kamau)
     client.get(LIST)
 
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(16):
         client.get(LIST)
 
 
@@ -308,5 +326,5 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(page_of(wanjiku))
 
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(25):
         client.get(page_of(wanjiku))

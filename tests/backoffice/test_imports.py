@@ -189,7 +189,7 @@ def test_a_file_with_a_wrong_line_is_imported_only_without_it(manager):
     assert Repayment.objects.count() == 0
 
     dialog = tell(ask(manager, MODEL, "import_rest", job.pk))
-    assert "Left out: 1 wrong and 1 good of the same loans." in dialog
+    assert "Left out: 1 wrong and 1 good that belong to them." in dialog
     assert went_through(answer(manager, MODEL, "import_rest", job.pk))
     assert list(Repayment.objects.values_list("loan", flat=True)) == [good.pk]
 

@@ -19,10 +19,10 @@ def zuri(db):
 def reminder(db):
     return Schedule.objects.create(
         name="Remind: soon",
-        func="lms.jobs.remind_upcoming",
+        func="lms.jobs.apply_callback",
         schedule_type=Schedule.CRON,
         cron="0 8 * * *",
-        kwargs="days_before=3",
+        kwargs="callback_id=3",
     )
 
 
@@ -39,7 +39,7 @@ def answers(**changed) -> dict:
         "next_run_0": "2026-02-15",
         "next_run_1": "09:00:00",
         "repeats": "-1",
-        "kwargs": "days_before=5",
+        "kwargs": "callback_id=5",
         **changed,
     }
 
@@ -49,14 +49,14 @@ def test_an_administrator_changes_when_and_how_a_job_runs(as_staff, zuri, remind
 
     reminder.refresh_from_db()
     assert answer.status_code == 302
-    assert (reminder.cron, reminder.kwargs) == ("0 9 * * *", "days_before=5")
+    assert (reminder.cron, reminder.kwargs) == ("0 9 * * *", "callback_id=5")
 
 
 def test_what_a_job_runs_is_not_typed(as_staff, zuri, reminder):
     as_staff(zuri).post(page_of(reminder), answers(func="os.system", hook="os.system"))
 
     reminder.refresh_from_db()
-    assert (reminder.func, reminder.hook) == ("lms.jobs.remind_upcoming", None)
+    assert (reminder.func, reminder.hook) == ("lms.jobs.apply_callback", None)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_a_job_runs_is_not_typed(as_staff, zuri, reminder):
         "on='2026-01-01'",
         "q_options={}",
         "3",
-        "days_before=open('x')",
+        "callback_id=open('x')",
         "a b",
         "1)",
     ],
@@ -75,9 +75,9 @@ def test_only_answers_of_the_job_are_taken(as_staff, zuri, reminder, written):
     answer = as_staff(zuri).post(page_of(reminder), answers(kwargs=written))
 
     errors = answer.context["adminform"].form.errors
-    assert errors["kwargs"] == ["Write answers of this job like days_before=…."]
+    assert errors["kwargs"] == ["Write answers of this job like callback_id=…."]
     reminder.refresh_from_db()
-    assert reminder.kwargs == "days_before=3"
+    assert reminder.kwargs == "callback_id=3"
 
 
 def test_a_job_is_brought_forward_after_asking(as_staff, zuri, reminder):

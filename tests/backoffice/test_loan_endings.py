@@ -153,7 +153,7 @@ def test_loans_are_moved_from_their_list_with_their_sums_shown(as_staff, kamau, 
     chosen = {"action": "transfer_selected", "_selected_action": [loan.pk]}
 
     asked = client.post(url, chosen).content.decode()
-    assert "1 loans on which KES 113,470.00 is owed" in asked
+    assert "1 loan on which KES 113,470.00 is owed" in asked
     answers = {"answered": "1", "_form_submitted": "True", "officer": other.pk, "reason": "Leave"}
     assert client.post(url, {**chosen, **answers}).status_code == 302
 
@@ -187,7 +187,7 @@ def test_a_death_is_recorded_claimed_and_paid(as_staff, kamau, loan):
     customer = loan.customer_id
 
     asked = ask(client, "customers.customer", "record_death", customer).content.decode()
-    assert "1 active loans, KES 113,470.00 is owed on them" in asked
+    assert "1 active loan, KES 113,470.00 is owed." in asked
     died = {"died_on": "20/01/2026", "note": "Burial permit 7"}
     assert went_through(answer(client, "customers.customer", "record_death", customer, **died))
     claim = DeathClaim.objects.get()

@@ -451,6 +451,35 @@ def test_a_payment_is_prefilled_with_what_is_due_and_taken_once(as_staff, mutua,
     books.prove()
 
 
+def test_fees_that_come_first_are_taken_from_the_page_of_the_approved_loan(as_staff, mutua):
+    fee = {"name": "Appraisal", "kind": "amount", "value": Decimal(500), "when": "paid_before"}
+    loan = factories.approved(product=factories.product(fees=[fee]), on=TODAY)
+    client = as_staff(mutua)
+    page = url_of(MODEL, "change", loan.pk)
+    warned = tell(client.get(page))
+    asked = tell(ask(client, MODEL, "take_payment", loan.pk))
+    too_soon = answer(client, MODEL, "disburse", loan.pk, method="cash", on="2026-03-20")
+
+    answers = {"amount": "600", "method": "cash", "value_date": "2026-03-20", "request_key": "a"}
+    taken = answer(client, MODEL, "take_payment", loan.pk, **answers)
+
+    assert "KES 600.00 of fees must be paid before this loan is paid out." in warned
+    assert 'value="600.00"' in asked
+    assert "KES 600.00 of fees must be paid before LN" in tell(too_soon)
+    assert went_through(taken)
+    payment = Payment.objects.get()
+    assert payment.allocated == Decimal(600)
+    after = tell(client.get(page))
+    assert "KES 600.00 of KES 600.00" in after
+    assert "/take_payment/" not in after
+    assert "excise duty 100.00" in tell(client.get(url_of(MODEL, "part", loan.pk, "payments")))
+    receipt = tell(client.get(url_of("payments.payment", "change", payment.pk)))
+    assert "with KES 100.00 of excise duty" in receipt
+    again = answer(client, MODEL, "disburse", loan.pk, method="cash", on="2026-03-20")
+    assert went_through(again)
+    books.prove()
+
+
 def test_a_form_changed_and_sent_again_is_no_second_payment_and_says_so(as_staff, mutua, loan):
     client = as_staff(mutua)
     answers = {"method": "cash", "value_date": "2026-03-20", "request_key": "one"}

@@ -89,12 +89,15 @@ def test_a_manager_lets_a_worker_close_a_day_and_an_auditor_does_not(as_staff, k
     answer = client.post(page("closing_dayclose_close"), answers(yesterday))
     assert answer.headers["HX-Redirect"] == page("closing_dayclose_changelist")
     task = OrmQ.objects.get().task
-    assert (task["func"], task["kwargs"]) == ("lms.jobs.close_now", {"day": yesterday.isoformat()})
+    asked = {"day": yesterday.isoformat(), "by": kamau.pk}
+    assert (task["func"], task["kwargs"]) == ("lms.jobs.close_now", asked)
 
-    jobs.close_now(day=yesterday.isoformat())
-    jobs.close_now(day=yesterday.isoformat())
+    jobs.close_now(**asked)
+    jobs.close_now(**asked)
     assert operations.is_closed(yesterday)
     step = DayClose.objects.first()
+    assert step.run_by == kamau
+    assert "Kamau" in text(client.get(page("closing_dayclose_change", step.pk)))
     assert client.post(page("closing_dayclose_run_again", step.pk), SUBMITTED).status_code == 200
     assert OrmQ.objects.count() == 2
     answer = as_staff(achieng).post(page("closing_dayclose_close"), {"day": "2026-01-01"})
@@ -104,6 +107,7 @@ def test_a_manager_lets_a_worker_close_a_day_and_an_auditor_does_not(as_staff, k
 def test_the_schedule_closes_the_day_before_and_fails_aloud(db, late, kamau):
     assert jobs.close_day(on="2026-02-27T00:30:00+03:00") == f"Closed: {NIGHT}"
     assert jobs.close_day(on="2026-02-27T00:30:00+03:00") == "Closed: no day was left"
+    assert set(DayClose.objects.values_list("run_by", flat=True)) == {None}
 
 
 def test_a_loan_in_default_shows_what_may_be_recovered(as_staff, kamau, late):

@@ -237,5 +237,5 @@ def test_the_list_of_staff_takes_the_same_queries_for_one_and_for_three(
     client = as_staff(zuri)
     client.get(LIST)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(17):
         client.get(LIST)

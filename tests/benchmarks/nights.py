@@ -117,8 +117,9 @@ def _entry(kind: str, narration: str, on: date, table: str) -> str:
 
 def _transfers(kind: str, debit: str, credit: str, amount: str, on: date, table: str) -> str:
     return f"""
-        INSERT INTO ledger_transfer (entry_id, debit_id, credit_id, amount, branch_id, subject)
-        SELECT e.id, '{debit}', '{credit}', {amount}, t.branch_id, 'LN' || t.loan_id
+        INSERT INTO ledger_transfer
+            (entry_id, date, debit_id, credit_id, amount, branch_id, subject)
+        SELECT e.id, DATE '{on}', '{debit}', '{credit}', {amount}, t.branch_id, 'LN' || t.loan_id
           FROM {table} AS t JOIN ledger_journalentry AS e
                ON e.reference = '{kind}:{on}:' || t.branch_id"""
 

@@ -28,6 +28,15 @@ from lms.payments.operations import AlreadyPosted
 from lms.staff.models import Staff
 from tests import books, factories, nights
 from tests.processes import clerk
+from tests.processes.bookkeeping import (  # noqa: F401 - chores as well
+    carried_of_january,
+    close_january,
+    half_posted,
+    keep_posting_entries,
+    open_books,
+    post_to_january,
+    posted_days,
+)
 
 PAID_ON = date(2026, 3, 2)
 
@@ -126,9 +135,15 @@ def pay_in_step(rounds: list[tuple[str, Decimal]], drawer: str, without_lock: st
         )
 
 
-def side_by_side(chore: str, *arguments) -> None:
+def side_by_side(chore: str, *arguments):
     """Do one of several chores, each at the same moment as the others."""
-    {"pay": pay_by_day, "night": charge_by_night}[chore](*arguments)
+    chores = {
+        "pay": pay_by_day,
+        "night": charge_by_night,
+        "post": post_to_january,
+        "close": close_january,
+    }
+    return chores[chore](*arguments)
 
 
 def pay_by_day(days: list[date], account: str) -> None:

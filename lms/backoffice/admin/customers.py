@@ -29,6 +29,7 @@ from lms.backoffice.admin.refunds import RefundActions
 from lms.backoffice.admin.stk import CustomerStkPush
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
+from lms.backoffice.reports.links import address
 from lms.backoffice.sidebar import page_of
 from lms.customers import operations
 from lms.customers.models import Customer, CustomerDocument
@@ -36,6 +37,7 @@ from lms.loans.models import Guarantor, Loan
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payment
+from lms.reports.shape import report_target
 from lms.staff.models import Staff
 
 KYC_COLOURS = {"Pending": "warning", "Verified": "success", "Rejected": "danger"}
@@ -403,6 +405,13 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
             return (*found, ("Reason", {"classes": ["tab"], "fields": ("reason",)}))
         return found
 
+    def get_readonly_fields(self, request, obj=None):
+        """What a customer may borrow up to is set by those who answer for it."""
+        found = super().get_readonly_fields(request, obj)
+        if request.user.has_perm("customers.set_score_limit"):
+            return found
+        return (*found, "score_limit")
+
     def get_inlines(self, request, obj):
         return self.inlines if obj else (DocumentInline,)
 
@@ -413,6 +422,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
         extra_context = {
             "facts": self._facts(request, object_id),
             "new_loan": self._new_loan(request, object_id),
+            "statement": address(request, report_target("customer", customer=f"CU{object_id}")),
             **(extra_context or {}),
         }
         return super().change_view(request, object_id, form_url, extra_context)

@@ -16,6 +16,7 @@ from lms.errors import Refused
 from lms.loans.models import DeathClaim, Loan, Repayment
 from lms.loans.operations import deaths, settling
 from lms.money import kes
+from lms.words import counted
 
 COLOURS = {"Reported": "warning", "Claimed": "info", "Paid": "success", "Refused": "danger"}
 MOST_FOUND = 500
@@ -37,7 +38,7 @@ class DeathDialog(StaffDialog):
         customer = Customer.objects.get(pk=self.object_id)
         running = customer.loans.active()
         owed = money.money(still_owing(Repayment.objects.unpaid().filter(loan__in=running)).amount)
-        return f"{customer}: {running.count()} active loans, {kes(owed)} is owed on them."
+        return f"{customer}: {counted(running.count(), 'active loan')}, {kes(owed)} is owed."
 
 
 class DeathActions:

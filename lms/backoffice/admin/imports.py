@@ -191,7 +191,7 @@ class ImportDialog(StaffDialog):
         ]
         if job.wrong or job.left_out:
             sentences.append(
-                f"Left out: {job.wrong:,} wrong and {job.left_out:,} good of the same loans."
+                f"Left out: {job.wrong:,} wrong and {job.left_out:,} good that belong to them."
             )
         return " ".join(sentences)
 
@@ -250,7 +250,7 @@ class ImportActions:
         variant=ActionVariant.WARNING,
         dialog={
             "title": "Import what is right",
-            "description": "A loan with a wrong line stays out whole. What is imported stays.",
+            "description": "What a wrong line belongs to stays out whole. What is imported stays.",
             "form_class": ImportDialog,
             "form_submit_text": "Import the rest",
         },

@@ -22,7 +22,7 @@ from lms.backoffice.figures import still_owing
 from lms.backoffice.forms import StaffDialog, date_field, money_field, reason_field
 from lms.errors import Refused
 from lms.loans.models import Loan
-from lms.loans.operations import collection, instalments, lifecycle, offers, settling
+from lms.loans.operations import collection, instalments, lifecycle, offers, settling, upfront
 from lms.money import ZERO, kes, money
 from lms.payments.models import Method, Payment
 
@@ -30,7 +30,12 @@ Status = Loan.Status
 
 
 def due_now(loan: Loan, *, on: date) -> Decimal:
-    """Return what is due on a loan by a day: arrears and the instalment of the day (KES)."""
+    """Return what is due on a loan by a day: arrears and the instalment of the day (KES).
+
+    Before the disbursement that is what is missing of the fees that come first.
+    """
+    if loan.status == Status.APPROVED:
+        return upfront.owing(loan)
     return money(still_owing(loan.repayments.unpaid().filter(due_date__lte=on)).amount)
 
 
@@ -109,7 +114,8 @@ class DisburseDialog(LoanDialog):
         try:
             calculator = self.loan.calculator(disbursed_on=dates.today(), tranches=())
             fees, net = calculator.fees_deducted(), calculator.net_disbursed()
-            added = calculator.fees_added().total
+            added, before = calculator.fees_added().total, upfront.paid(self.loan)
+            upfront.must_be_paid(self.loan)
             old = self.loan.refinances
             paid_off = settling.payoff(old, on=dates.today()).total if old else ZERO
         except Refused as refusal:
@@ -121,6 +127,8 @@ class DisburseDialog(LoanDialog):
         )
         if added:
             deducted += f", {kes(added)} of fees is added to what is owed"
+        if before:
+            deducted += f", {kes(before)} of fees was paid before"
         if old:
             deducted += f", {kes(paid_off)} pays {old.number} off"
         return f"{super().subject}: {deducted}, the customer receives {kes(net - paid_off)}."
@@ -151,7 +159,8 @@ class TakePaymentDialog(LoanDialog):
     def subject(self) -> str:
         position = getattr(self.loan, "position", None)
         if position is None:
-            return f"{super().subject}: not paid out yet."
+            due = upfront.owing(self.loan)
+            return f"{super().subject}: {kes(due)} of fees comes before it is paid out."
         due = due_now(self.loan, on=dates.today())
         return (
             f"{self.loan.number} · {self.loan.customer.name}: {kes(due)} is due by today, "
@@ -189,9 +198,9 @@ class AddInstalmentDialog(LoanDialog):
 def take_payment(loan: Loan, *, by, on: date, **answers) -> Payment:
     """Receive money for a loan, place it there and tell the customer.
 
-    Raises Refused for a loan that was never paid out.
+    Raises Refused for a loan that was never paid out, and has no fees that come before.
     """
-    if loan.disbursed_on is None:
+    if loan.disbursed_on is None and not upfront.owing(loan):
         raise Refused(
             f"{loan.number} is {loan.get_status_display().lower()}: "
             "only a disbursed loan can be paid."
@@ -249,8 +258,8 @@ class LoanActions:
         ),
         "approve": lambda loan: loan.status == Status.SUBMITTED,
         "disburse": lambda loan: loan.status == Status.APPROVED,
-        "take_payment": lambda loan: loan.status == Status.ACTIVE,
-        "stk_push": lambda loan: loan.status == Status.ACTIVE,
+        "take_payment": routing.takes_money,
+        "stk_push": routing.takes_money,
         "apply_credit": lambda loan: loan.status == Status.ACTIVE,
         "prepay": lambda loan: loan.status == Status.ACTIVE,
         "add_instalment": lambda loan: loan.status == Status.ACTIVE,
@@ -411,7 +420,8 @@ class LoanActions:
         variant=ActionVariant.PRIMARY,
         dialog={
             "title": "Take a payment",
-            "description": "It pays the oldest dues first, in the order of the loan.",
+            "description": "It pays the oldest dues first, in the order of the loan; before the "
+            "disbursement, the fees that come first.",
             "form_class": TakePaymentDialog,
             "form_submit_text": "Take the payment",
         },

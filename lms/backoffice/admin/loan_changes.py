@@ -31,6 +31,7 @@ from lms.loans.models import Loan, LoanChange, LoanProduct
 from lms.loans.models import terms as choices
 from lms.loans.operations import (
     changes,
+    eligibility,
     refinancing,
     rescheduling,
     restructuring,
@@ -267,7 +268,10 @@ def restructured(loan: Loan, answers: dict) -> dict:
 def topped_up(loan: Loan, answers: dict) -> dict:
     amount = answers.pop("amount")
     answers = {name: answers[name] for name in answers if name not in ("method", "reference")}
-    return {"plan": restructuring.plan(loan, on=dates.today(), added=amount, **answers)}
+    on = dates.today()
+    plan = restructuring.plan(loan, on=on, added=amount, **answers)
+    verdicts = eligibility.assess_top_up(loan, amount=amount, rows=plan.made, on=on)
+    return {"plan": plan, "verdicts": verdicts}
 
 
 def rescheduled(loan: Loan, answers: dict) -> dict:

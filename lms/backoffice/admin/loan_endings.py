@@ -39,6 +39,7 @@ from lms.money import kes
 from lms.payments import operations as payments
 from lms.payments.models import Payment
 from lms.staff.models import Branch, Staff
+from lms.words import counted
 
 Status = Loan.Status
 
@@ -384,15 +385,15 @@ class LoanEndings:
 
     @action(description="Move to another officer or branch", permissions=["transfer"])
     def transfer_selected(self, request, queryset):
-        sums = dict(self.totals_of(queryset))
+        sums, chosen = dict(self.totals_of(queryset)), counted(queryset.count(), "loan")
         return self.perform_bulk(
             request,
             queryset,
             transfers.transfer,
             TransferDialog,
             title="Move these loans",
-            description=f"{sums['Loans']} loans on which {sums['Outstanding']} is owed, "
-            f"{sums['In arrears']} of it in arrears, move today: all of them, or none. What they "
+            description=f"{chosen} on which {sums['Outstanding']} is owed, "
+            f"{sums['In arrears']} of it in arrears, to move today: all, or none. What they "
             "owe moves to the books of the new branch; what they paid stays.",
             submit="Move",
             done=lambda moved: f"{len(moved)} moved.",

@@ -57,6 +57,8 @@ class LoanForm(forms.ModelForm):
     def _post_clean(self) -> None:
         """Refuse terms that no schedule can be made of."""
         super()._post_clean()
+        for name, sentence in self.instance.impossible().items():
+            self.add_error(name if name in self.fields else None, sentence)
         if self.errors:
             return
         try:

@@ -32,6 +32,7 @@ class Preview(NamedTuple):
     net: Decimal
     deducted: Decimal
     added: Decimal
+    before: Decimal
     capitalised: Decimal
     warning: str | None
     principal: Decimal
@@ -61,6 +62,7 @@ def preview_of(loan: Loan, *, on: date, fees: Sequence[Fee] | None = None) -> Pr
         net=calculator.net_disbursed(),
         deducted=calculator.fees_deducted().total,
         added=calculator.fees_added().total,
+        before=calculator.fees_before().total,
         capitalised=calculator.capitalised_interest(),
         warning=calculator.warning(),
         principal=sum((row.principal for row in rows), ZERO),

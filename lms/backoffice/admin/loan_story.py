@@ -30,7 +30,7 @@ from lms.loans.models import (
 )
 from lms.loans.models.security import cover_ratio
 from lms.loans.operations import changes as loan_changes
-from lms.loans.operations import collection, defaults
+from lms.loans.operations import collection, defaults, upfront
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
 from lms.payments.models import Payout
@@ -60,6 +60,7 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
             ("Applied", dates.show(loan.applied_on)),
             ("Prepared by", str(loan.created_by)),
             ("Approved", dates.show(loan.approved_on)),
+            *_fees_before(loan),
             ("Cover", _cover(loan)),
             ("Officer", officer),
         ]
@@ -85,6 +86,12 @@ def facts_of(loan: Loan, *, on: date) -> list[tuple[str, str]]:
         ("Cover", _cover(loan)),
         ("Officer", officer),
     ]
+
+
+def _fees_before(loan: Loan) -> list[tuple[str, str]]:
+    """Return how much is paid of the fees that come before the disbursement."""
+    asked = loan.fees_before.total
+    return [("Fees paid before", f"{kes(upfront.paid(loan))} of {kes(asked)}")] if asked else []
 
 
 def _cover(loan: Loan) -> str:
@@ -115,6 +122,8 @@ def linked_to(loan: Loan) -> list[tuple[str, Loan]]:
 def warnings_of(loan: Loan) -> list[str]:
     """Return what somebody should see to."""
     position = getattr(loan, "position", None)
+    if position is None and (missing := upfront.owing(loan)):
+        return [f"{kes(missing)} of fees must be paid before this loan is paid out."]
     if position is None or position.unscheduled <= 0:
         return []
     return [
@@ -171,7 +180,8 @@ def payments(loan: Loan, *, on: date) -> dict:
         "payments": [
             (payment, list(parts[key].items()), sum(_amounts(parts[key]), ZERO))
             for key, payment in found.items()
-        ]
+        ],
+        "fee_payments": loan.fee_payments.select_related("payment").order_by("-pk"),
     }
 
 

@@ -31,6 +31,7 @@ from lms.notifications.models import (
     MessageTemplate,
     Occasion,
 )
+from lms.words import counted
 
 Status = Message.Status
 COLOURS = {
@@ -214,7 +215,7 @@ class MessageActions:
             title="Send these messages again",
             description="To the addresses of today: all of them, or none where one is refused.",
             submit="Send again",
-            done=lambda made: f"{len(made)} messages are queued again.",
+            done=lambda made: f"Queued again: {counted(len(made), 'message')}.",
         )
 
     @admin.action(description="Cancel", permissions=["cancel"])
@@ -228,7 +229,7 @@ class MessageActions:
             description="They stay in the outbox as cancelled: all of them, or none where one "
             "is refused.",
             submit="Cancel the messages",
-            done=lambda made: f"{len(made)} messages will not be sent.",
+            done=lambda made: f"Cancelled: {counted(len(made), 'message')}.",
         )
 
 

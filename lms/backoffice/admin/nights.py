@@ -25,11 +25,10 @@ from lms.closing import operations
 from lms.closing.models import CloseFailure, DayClose
 from lms.errors import Refused
 from lms.loans.models import Loan, LoanSnapshot, Provision, ProvisionBand, ProvisionTable
-from lms.loans.operations.night import STEPS
 from lms.money import kes
 
 JOB = "lms.jobs.close_now"
-LABELS = {step.name: step.label for step in STEPS}
+LABELS = {step.name: step.label for step in operations.STEPS}
 COLOURS = {"Running": "info", "Done": "success", "Failed": "danger", "Not for all": "warning"}
 
 
@@ -50,13 +49,14 @@ class CloseForm(StaffDialog):
 @admin.register(DayClose)
 class DayCloseAdmin(StaffAdmin):
     list_display = ("day", "shown_step", "state", "progress", "rows", "failed", "seconds",
-                    "finished_at", "short_error")  # fmt: skip
+                    "finished_at", "shown_by", "short_error")  # fmt: skip
     list_display_links = ("shown_step",)
     list_filter = (("day", RangeDateFilter), ("status", ChoicesDropdownFilter))
     ordering = ("-day", "position")
     fields = (("day", "shown_step"), ("state", "progress"), ("rows", "failed"),
-              ("started_at", "finished_at", "seconds"), "error")  # fmt: skip
-    readonly_fields = ("shown_step", "state", "progress", "failed")
+              ("started_at", "finished_at", "seconds"), "shown_by", "error")  # fmt: skip
+    readonly_fields = ("shown_step", "state", "progress", "failed", "shown_by")
+    list_select_related = ("run_by",)
     actions_list = ("close",)
     actions_detail = ("run_again",)
     offers = {"run_again": lambda step: step.day == operations.latest()}
@@ -78,7 +78,7 @@ class DayCloseAdmin(StaffAdmin):
     )
     def close(self, request: HttpRequest, form) -> HttpResponse:
         try:
-            _queue(form.cleaned_data["day"])
+            _queue(form.cleaned_data["day"], by=request.user)
         except Refused as refusal:
             return self.show_refusal(request, form, refusal)
         messages.success(request, "It starts shortly: reload to see how far it is.")
@@ -126,12 +126,16 @@ class DayCloseAdmin(StaffAdmin):
             url, step.day, step.step, step.failures,
         )  # fmt: skip
 
+    @display(description="Run by", ordering="run_by__first_name")
+    def shown_by(self, step):
+        return str(step.run_by) if step.run_by else "Schedule"
+
     @display(description="Error")
     def short_error(self, step):
         return step.error[:80] or "-"
 
 
-def _queue(day: date) -> None:
+def _queue(day: date, *, by) -> None:
     """Let a worker close a day. Raises Refused for one that cannot be closed now."""
     if day > yesterday():
         raise Refused(f"{dates.show(day)} is not over yet.", field="day")
@@ -140,11 +144,11 @@ def _queue(day: date) -> None:
         raise Refused(
             f"{dates.show(latest)} is closed already: days are closed in order.", field="day"
         )
-    async_task(JOB, day=day.isoformat())
+    async_task(JOB, day=day.isoformat(), by=by.pk)
 
 
 def _run_again(step: DayClose, *, by, on: date) -> DayClose:
-    _queue(step.day)
+    _queue(step.day, by=by)
     return step
 
 

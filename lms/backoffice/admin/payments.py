@@ -5,7 +5,7 @@ from uuid import uuid4
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -403,7 +403,9 @@ class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
 
 def loan_payments(loan: Loan) -> list[int]:
     """Return the keys of the payments that were placed on a loan or typed for it."""
-    placed = Payment.objects.filter(allocations__repayment__loan=loan).order_by()
+    placed = Payment.objects.filter(
+        Q(allocations__repayment__loan=loan) | Q(fee_payments__loan=loan)
+    ).order_by()
     typed = Payment.objects.filter(customer_id=loan.customer_id, account__iexact=loan.number)
     return list(
         {
@@ -427,6 +429,7 @@ def receipt_of(payment: Payment) -> dict:
             (part.repayment, part.get_component_display(), part.amount, part.pk in taken_back)
             for part in standing
         ],
+        "fees": payment.fee_payments.select_related("loan"),
         "loans": list(loans.values()),
         "unallocated": payment.unallocated,
     }

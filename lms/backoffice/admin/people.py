@@ -28,10 +28,10 @@ from lms.staff.roles import ROLES
 class BranchAdmin(StaffAdmin):
     opens = frozenset({"add", "change"})
     branch_path = "pk"
-    list_display = ("name", "code", "town", "phone", "is_active")
+    list_display = ("name", "code", "town", "phone", "requires_drawer", "is_active")
     list_filter = (("is_active", BooleanRadioFilter),)
     search_fields = ("name", "code")
-    fields = ("name", "code", "town", "phone", "is_active")
+    fields = ("name", "code", "town", "phone", "requires_drawer", "is_active")
 
 
 @admin.register(Holiday)

@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from lms import dates, money, phones
+from lms import dates, money, phones, routing
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.forms import StaffDialog
 from lms.customers.models import Customer
@@ -93,7 +93,7 @@ class CustomerPushDialog(StkPushDialog):
 
 
 def loan_of(record: Loan | Repayment | Customer, account: str) -> Loan:
-    """Return the loan that a record is about. Raises Refused for one that is not being repaid."""
+    """Return the loan that a record is about. Raises Refused for one that takes no money now."""
     if isinstance(record, Repayment):
         if record.is_paid:
             raise Refused("Repayment is already paid.")
@@ -102,7 +102,7 @@ def loan_of(record: Loan | Repayment | Customer, account: str) -> Loan:
         loan = Loan.objects.filter(customer=record).get(pk=Loan.key_of(account))
     else:
         loan = record
-    if loan.status != Loan.Status.ACTIVE:
+    if not routing.takes_money(loan):
         raise Refused(f"{loan.number} is {loan.get_status_display().lower()}: nothing to collect.")
     return loan
 

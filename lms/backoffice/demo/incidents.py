@@ -11,8 +11,9 @@ from random import Random
 
 from django.conf import settings
 
-from lms import jobs, routing
+from lms import dates, jobs, routing
 from lms.backoffice.demo.story import Story
+from lms.closing import reminders
 from lms.loans.models import Loan, Repayment
 from lms.loans.operations import collection, lifecycle, relief
 from lms.money import SHILLING
@@ -286,10 +287,8 @@ class Incidents:
     # --- Messages ---
 
     def remind(self, on: date) -> None:
-        """Run the reminders of the morning."""
-        jobs.remind_upcoming(on=on.isoformat())
-        jobs.remind_due_today(on=on.isoformat())
-        jobs.remind_overdue(on=on.isoformat())
+        """Run the reminders of the morning, also of days whose night the demo does not close."""
+        reminders.remind(on=on, now=dates.now())
         jobs.deliver_messages()
 
     def send_receipts(self, on: date) -> None:

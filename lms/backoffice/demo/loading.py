@@ -8,7 +8,15 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from lms.backoffice.demo import endings, people, proof, takeover
+from lms.backoffice.demo import (
+    counters,
+    endings,
+    journals,
+    people,
+    proof,
+    reconciling,
+    takeover,
+)
 from lms.backoffice.demo.incidents import Incidents
 from lms.backoffice.demo.story import Story
 from lms.customers.models import Customer
@@ -98,7 +106,10 @@ def load(*, now: datetime) -> None:
             story.begin()
             Incidents(story, daraja).plan()
             endings.plan(story)
+            journals.plan(story)
+            counters.plan(story)
             takeover.plan(story)
+            reconciling.plan(story)
             story.live_until(story.till.inbox_from)
         # Prompts and messages commit before they leave the house, so these days do as well.
         story.live_until()

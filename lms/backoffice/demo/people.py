@@ -27,6 +27,7 @@ STAFF = {
     "akinyi": ("Lilian Akinyi", "Cashier", "DEMOKSM", 0),
     "hassan": ("Hassan Abdi", "Accountant", None, 0),
     "chebet": ("Mercy Chebet", "Auditor", None, 0),
+    "wairimu": ("Jane Wairimu", "Cashier", "DEMONRB", 0),
 }
 CUSTOMERS = 320
 BORN_BETWEEN = (1962, 2004)
@@ -50,6 +51,7 @@ class Office:
     admin: Staff
     accountant: Staff
     teams: dict[str, Team]
+    second_cashier: Staff  # of Nairobi
 
 
 @dataclass
@@ -99,7 +101,7 @@ def open_office() -> Office:
         "DEMONRB": Team(branches["DEMONRB"], hired["kamau"], hired["njeri"], hired["mutua"]),
         "DEMOKSM": Team(branches["DEMOKSM"], hired["atieno"], hired["ochieng"], hired["akinyi"]),
     }
-    return Office(hired["admin"], hired["hassan"], teams)
+    return Office(hired["admin"], hired["hassan"], teams, hired["wairimu"])
 
 
 def connect_telephones(office: Office) -> None:

@@ -11,6 +11,7 @@ from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Position
 from lms.loans.operations.collection import RECEIVABLES
 from lms.payments.models import Payment
+from lms.tills.models import DrawerMovement
 
 
 class BooksDiffer(Exception):
@@ -24,6 +25,7 @@ def prove() -> None:
     placed = F("allocated") + F("credited") + F("refunded")
     expected[chart.UNALLOCATED] = -_sum(standing, F("amount") - placed)
     expected[chart.CUSTOMER_CREDIT] = -_sum(standing, F("credited"))
+    expected[chart.TILL_CASH] = _sum(DrawerMovement.objects.all(), F("amount"))
     wrong = [
         f"account {code} stands at {money.kes(booked)}, its rows say {money.kes(wanted)}"
         for code, wanted in expected.items()

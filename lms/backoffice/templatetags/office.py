@@ -7,6 +7,7 @@ from django.conf import settings
 
 from lms import money, phones
 from lms.backoffice.badges import late_badge
+from lms.reports.shape import shown
 
 register = template.Library()
 
@@ -20,6 +21,12 @@ def kes(amount: Decimal | None) -> str:
 def amount(value: Decimal | None) -> str:
     """An amount in a table of KES; nothing at all reads better than 0.00."""
     return f"{value:,.2f}" if value else "-"
+
+
+@register.filter
+def signed(value: Decimal) -> str:
+    """A change of an amount of KES, with its sign."""
+    return f"{value:+,.2f}"
 
 
 @register.filter
@@ -44,6 +51,7 @@ def phone(number: str) -> str:
 
 
 register.filter("late", late_badge)
+register.filter("shown", shown)
 
 
 @register.simple_tag

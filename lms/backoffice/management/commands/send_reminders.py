@@ -1,16 +1,12 @@
-"""Queue the reminders of a day and send them, as the morning schedules do."""
+"""Queue the reminders of a day, as the nightly close does, and send them."""
 
 from datetime import date
 
 from django.core.management.base import BaseCommand, CommandError
 
 from lms import dates, jobs
-
-OCCASIONS = {
-    "upcoming": jobs.remind_upcoming,
-    "due_today": jobs.remind_due_today,
-    "overdue": jobs.remind_overdue,
-}
+from lms.closing import reminders
+from lms.words import counted
 
 
 class Command(BaseCommand):
@@ -22,7 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser) -> None:
         parser.add_argument("--date", help="The business day, like 2026-11-21. Default: today.")
         parser.add_argument(
-            "--only", choices=sorted(OCCASIONS), help="One kind of reminder instead of all."
+            "--only",
+            choices=sorted(reminders.OCCASIONS),
+            help="One kind of reminder instead of all.",
         )
         parser.add_argument(
             "--queue-only", action="store_true", help="Leave the sending to the worker."
@@ -33,8 +31,8 @@ class Command(BaseCommand):
             day = date.fromisoformat(options["date"]) if options["date"] else dates.today()
         except ValueError as error:
             raise CommandError(f"{options['date']} is not a day like 2026-11-21.") from error
-        for occasion, remind in OCCASIONS.items():
-            if only in (None, occasion):
-                self.stdout.write(f"{occasion}: {remind(on=day.isoformat())} new reminders queued")
+        for occasion in [only] if only else reminders.OCCASIONS:
+            new = reminders.remind(on=day, now=dates.now(), occasions=[occasion])
+            self.stdout.write(f"{occasion}: {counted(new, 'new reminder')} queued")
         if not queue_only:
             self.stdout.write(f"delivery: {jobs.deliver_messages()}")
