@@ -260,7 +260,8 @@ class Arrivals:
                 getattr(self, verb)(*answers, on=day)
             if is_closed:
                 charge(on=day)
-            recalculate(*EVERYBODY, on=day)
+            if self.loan.recalculates:
+                recalculate(*EVERYBODY, on=day)
             day += timedelta(days=1)
         charge(on=end)
         assert charge(on=end) == 0
