@@ -28,11 +28,32 @@ def create(rows: Iterable[Row], *, by, reason: str) -> list[Row]:
     return made
 
 
-def update(row: models.Model, fields: Iterable[str], *, by, reason: str) -> None:
-    """Write some fields of a saved row with a history row, inside the caller's transaction."""
-    values = {name: getattr(row, row._meta.get_field(name).attname) for name in fields}
-    type(row)._base_manager.filter(pk=row.pk).update(**values)
-    keep([row], kind=CHANGED, by=by, reason=reason)
+def update(rows: Collection[models.Model], fields: Iterable[str], *, by, reason: str) -> None:
+    """Write some fields of saved rows of one model, with a history row each.
+
+    Inside the caller's transaction. Said to the database at once, for the ORM takes longer to
+    spell such an UPDATE than the database to do it; PostgreSQL copies a single row on the way.
+    """
+    if not rows:
+        return
+    model = type(next(iter(rows)))
+    statement, columns = _update(model, tuple(fields))
+    values = [[*_values(row, columns), row.pk] for row in rows]
+    with connection.cursor() as cursor:
+        if len(values) > 1:
+            cursor.executemany(statement, values)
+        elif connection.vendor == "postgresql":
+            into = f"{_into(model)} FROM changed"
+            told = _told(CHANGED, by=by, reason=reason)
+            cursor.execute(f"WITH changed AS ({statement} RETURNING *) {into}", [*values[0], *told])
+            return
+        else:
+            cursor.execute(statement, values[0])
+    keep(rows, kind=CHANGED, by=by, reason=reason)
+
+
+def _values(row: models.Model, columns: Iterable[models.Field]) -> list:
+    return [column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns]
 
 
 def keep(rows: Collection[models.Model], *, kind: str, by, reason: str) -> None:
@@ -44,22 +65,38 @@ def keep(rows: Collection[models.Model], *, kind: str, by, reason: str) -> None:
     keys = [row.pk for row in rows]
     if not keys:
         return
-    insert = _insert(type(next(iter(rows))))
-    now = connection.ops.adapt_datetimefield_value(dates.now())
-    told = [now, kind, reason[:100], by.pk if by else None]
+    model = type(next(iter(rows)))
+    quote = connection.ops.quote_name
+    copied = f"{_into(model)} FROM {quote(model._meta.db_table)}"
+    told = _told(kind, by=by, reason=reason)
     with connection.cursor() as cursor:
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
-            cursor.execute(f"{insert} ({', '.join(['%s'] * len(some))})", [*told, *some])
+            which = f"{quote(model._meta.pk.column)} IN ({', '.join(['%s'] * len(some))})"
+            cursor.execute(f"{copied} WHERE {which}", [*told, *some])
+
+
+def _told(kind: str, *, by, reason: str) -> list:
+    now = connection.ops.adapt_datetimefield_value(dates.now())
+    return [now, kind, reason[:100], by.pk if by else None]
 
 
 @cache
-def _insert(model: type[models.Model]) -> str:
-    """Return the statement that copies rows of a model into its history, up to their keys."""
+def _update(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, list[models.Field]]:
+    """Return the statement that writes these fields of a row by its key, and the fields."""
+    quote = connection.ops.quote_name
+    fields = [model._meta.get_field(name) for name in names]
+    columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
+    table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
+    return f"UPDATE {table} SET {columns} WHERE {key} = %s", fields
+
+
+@cache
+def _into(model: type[models.Model]) -> str:
+    """Return the statement that copies rows of a model into its history, up to where from."""
     history, quote = model.history.model, connection.ops.quote_name
     columns = ", ".join(quote(field.column) for field in history.tracked_fields)
     return (
         f"INSERT INTO {quote(history._meta.db_table)} ({columns}, history_date, history_type, "
-        f"history_change_reason, history_user_id) SELECT {columns}, %s, %s, %s, %s "
-        f"FROM {quote(model._meta.db_table)} WHERE {quote(model._meta.pk.column)} IN"
+        f"history_change_reason, history_user_id) SELECT {columns}, %s, %s, %s, %s"
     )

@@ -24,7 +24,7 @@ def columns(row) -> dict:
 def test_a_changed_row_is_copied_as_the_database_holds_it():
     loan = factories.active()
     loan.purpose = "New stock"
-    history.update(loan, ["purpose"], by=factories.kamau(), reason="Asked on the phone " * 9)
+    history.update([loan], ["purpose"], by=factories.kamau(), reason="Asked on the phone " * 9)
     latest = type(loan).history.filter(id=loan.pk).order_by("-history_id").first()
     assert copied(loan) == columns(loan)
     assert latest.purpose == "New stock"
@@ -35,7 +35,7 @@ def test_a_changed_row_is_copied_as_the_database_holds_it():
 def test_fields_not_named_are_left_as_they_are():
     loan = factories.active()
     loan.purpose, loan.legacy_number = "New stock", "X-1"
-    history.update(loan, ["purpose"], by=None, reason="")
+    history.update([loan], ["purpose"], by=None, reason="")
     loan.refresh_from_db()
     assert (loan.purpose, loan.legacy_number) == ("New stock", None)
 

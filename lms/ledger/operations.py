@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
-from lms.ledger.books import open_day, refusing_closed
+from lms.ledger.books import must_be_open, open_day, refusing_closed
 from lms.ledger.models import JournalEntry, Transfer
 
 
@@ -45,17 +45,21 @@ def post(
     by,
     subject: str = "",
     reverses: JournalEntry | None = None,
+    on_that_day: bool = False,
 ) -> JournalEntry:
     """Post one entry of transfers, inside the transaction of the business change it belongs to.
 
     Lines of zero are left out. `reference` names the event. What happened on a day of a closed
-    month stands in the books on the first open day; `books.must_be_open` refuses it instead.
+    month stands in the books on the first open day; `on_that_day` refuses it instead.
     Raises Refused when that event is posted already, or when nothing is left to post.
     """
     wanted = [line for line in lines if line.amount]
     if not wanted:
         raise Refused("There is nothing to post: every amount is zero.")
-    day = open_day(on)
+    if on_that_day:
+        must_be_open(day := on)
+    else:
+        day = open_day(on)
     try:
         # No savepoint: whoever is refused here ends the transaction it belongs to.
         with refusing_closed(day), transaction.atomic(savepoint=False):

@@ -10,7 +10,6 @@ from django.db import IntegrityError, transaction
 from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.books import must_be_open
 from lms.ledger.operations import Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
@@ -195,7 +194,6 @@ def pay_out(
     Raises Refused when the reference was used before, for a day of a closed month, and as
     `cash.drawer_of` does.
     """
-    must_be_open(on)
     reference = normal_reference(reference)
     drawer, place = _place_of(method, by=by, branch_id=branch_id)
     entry = post(
@@ -207,6 +205,7 @@ def pay_out(
         branch_id=branch_id,
         by=by,
         subject=subject,
+        on_that_day=True,
     )
     cash.count_in(
         drawer,

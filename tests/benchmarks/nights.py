@@ -290,7 +290,7 @@ ENDS = {
     "FROM loans_provision",
     "history of instalments": "SELECT id, penalties, history_type FROM loans_historicalrepayment",
     "history of penalties": "SELECT repayment_id, amount, charged_on FROM loans_historicalpenalty",
-    "books": "SELECT date, debit_id, credit_id, amount, branch_id, "
+    "books": "SELECT e.date, debit_id, credit_id, amount, branch_id, "
     "CASE WHEN kind = 'provision' THEN '' ELSE subject END AS subject FROM ledger_transfer "
     "JOIN ledger_journalentry AS e ON e.id = entry_id",
 }

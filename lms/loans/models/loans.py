@@ -283,7 +283,8 @@ class Loan(Terms):
     @property
     def fees_before(self) -> FeeSum:
         """The fees that are paid before the disbursement, and the excise duty on them (KES)."""
-        taken = [fee.as_fee() for fee in self.fees.filter(when=FeeTerms.When.PAID_BEFORE)]
+        before = (fee for fee in self.fees.all() if fee.when == FeeTerms.When.PAID_BEFORE)
+        taken = [fee.as_fee() for fee in before]
         return FeeSum(
             sum((fee.amount(self.principal) for fee in taken), ZERO),
             sum((fee.excise(self.principal) for fee in taken), ZERO),
@@ -310,7 +311,7 @@ class Loan(Terms):
                 f"so it cannot become {self.Status(status).label.lower()}."
             )
         self.status = status
-        history.update(self, ("status", *fields), by=by, reason=reason)
+        history.update([self], ("status", *fields), by=by, reason=reason)
 
     def days_late(self, *, on: date) -> int:
         """Return the days past due of an active loan on a day, 0 when nothing is late."""

@@ -187,4 +187,4 @@ def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
 
 def save_payment(payment: Payment, *, by, reason: str) -> None:
     fields = ("allocated", "credited", "status", "waits_for_staff", "customer", "branch")
-    history.update(payment, fields, by=by, reason=reason)
+    history.update([payment], fields, by=by, reason=reason)

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, prefetch_related_objects
 
 from lms import dates, history
 from lms.customers.models import Customer
@@ -204,6 +204,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
     with transaction.atomic():
         old = rows.lock(loan.refinances_id) if loan.refinances_id else None
         loan = rows.lock(loan.pk, related=())
+        prefetch_related_objects([loan], "fees", "tranches")
         if loan.status != Status.APPROVED:
             raise Refused(
                 f"{loan.number} is {loan.get_status_display().lower()}: "

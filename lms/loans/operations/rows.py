@@ -78,20 +78,11 @@ def save_repayments(
 
     From `changed_on` they owe another sum, so their lateness is counted anew from its eve, up to
     which it must be charged (`lateness.bring_up_to`); None when only what it cost has changed.
-    An upsert on the key: `bulk_update` spells a CASE a column and takes ten times as long.
     """
-    if not repayments:
-        return
     if changed_on is not None:
         _count_anew(repayments, changed_on)
-    Repayment.objects.bulk_create(
-        repayments,
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=[*MONEY_FIELDS, "status", "paid_on", "penalties_since", *fields],
-        batch_size=500,
-    )
-    history.keep(repayments, kind=history.CHANGED, by=by, reason=reason)
+    fields = (*MONEY_FIELDS, "status", "paid_on", "penalties_since", *fields)
+    history.update(repayments, fields, by=by, reason=reason)
 
 
 def _count_anew(repayments: Iterable[Repayment], day: date) -> list[Repayment]:

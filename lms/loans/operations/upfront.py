@@ -26,7 +26,8 @@ def owing(loan: Loan) -> Decimal:
     """Return what is still to be paid before an approved loan is paid out; 0 for others (KES)."""
     if loan.status != Loan.Status.APPROVED:
         return ZERO
-    return max(loan.fees_before.total - paid(loan), ZERO)
+    fees = loan.fees_before.total
+    return max(fees - paid(loan), ZERO) if fees else ZERO
 
 
 def paid(loan: Loan) -> Decimal:
