@@ -19,11 +19,16 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items) -> None:
-    """Let tests that start processes or a browser share one xdist worker, away from the rest."""
+    """Let a file that starts processes or a browser keep to one xdist worker, and begin with it.
+
+    Its fixtures are dear; last, one worker would wait for the other.
+    """
     for item in items:
         if item.get_closest_marker("processes") or "browser" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture(autouse=True)
