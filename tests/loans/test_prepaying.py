@@ -238,35 +238,39 @@ def test_a_restructured_loan_is_prepaid_by_its_new_terms(kamau):
 
 
 # --- Refusals ------------------------------------------------------------------------------------
-def refused(loan, amount, *, on, match, by):
+def refusal(loan, amount, *, on, by) -> str:
+    """Return why a prepayment is refused, which changes nothing."""
     payment = cash(loan, amount, on=on)
     before = Transfer.objects.count()
 
-    with pytest.raises(Refused, match=match):
+    with pytest.raises(Refused) as refused:
         prepaying.prepay(loan, payment=payment, keep="term", by=by, on=on)
 
     assert Transfer.objects.count() == before
     assert not loan.changes.exists()
+    return str(refused.value)
 
 
 def test_less_than_is_due_prepays_nothing(kamau):
     loan = lend()
     day = date(2026, 2, 15)
-    refused(loan, 9_456, on=day, match=r"KES 9,456\.00 is due", by=kamau)
+    assert "KES 9,456.00 is due" in refusal(loan, 9_456, on=day, by=kamau)
 
 
 def test_all_of_the_principal_is_a_settlement(kamau):
-    refused(after_four(), D("69269.29"), on=AFTER_FOUR, match="settle the loan", by=kamau)
+    assert "settle the loan" in refusal(after_four(), D("69269.29"), on=AFTER_FOUR, by=kamau)
 
 
 def test_principal_is_not_prepaid_behind_a_later_event(kamau):
-    refused(after_four(), 20_000, on=date(2026, 5, 1), match="has an event of 15 May", by=kamau)
+    why = refusal(after_four(), 20_000, on=date(2026, 5, 1), by=kamau)
+
+    assert "has an event of 15 May" in why
 
 
 def test_a_schedule_that_was_moved_by_hand_has_no_rate_to_go_by(kamau):
     loan = after_four()
     loan.repayments.filter(number=6).update(due_date=date(2026, 7, 18))
-    refused(loan, 20_000, on=AFTER_FOUR, match="Instalment 6 of LN", by=kamau)
+    assert "Instalment 6 of LN" in refusal(loan, 20_000, on=AFTER_FOUR, by=kamau)
 
 
 def test_only_an_unallocated_payment_prepays(kamau):

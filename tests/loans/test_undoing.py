@@ -1,3 +1,4 @@
+import re
 from datetime import date
 from decimal import Decimal
 
@@ -75,11 +76,13 @@ def test_a_night_that_spoke_of_many_loans_keeps_the_others(kamau):
 def test_it_is_refused_while_anything_stands_on_the_loan(loan, kamau):
     row = loan.repayments.get(number=1)
     payment = pay(loan, 500, on=DAY)
-    refused(loan, kamau, r"RC\d+ · KES 500\.00 stands on LN\d+: take that back first\.")
+    assert re.search(
+        r"RC\d+ · KES 500\.00 stands on LN\d+: take that back first\.", refusal(loan, kamau)
+    )
     collection.take_back(payment, reason="x", by=kamau, on=DAY)
 
     (waiver,) = relief.waive(row, amount=D(1), component="interest", reason="x", by=kamau, on=DAY)
-    refused(loan, kamau, "KES 1.00 of interest was waived")
+    assert "KES 1.00 of interest was waived" in refusal(loan, kamau)
     relief.reverse_waiver(waiver, reason="x", by=kamau, on=DAY)
 
     undoing.undo_disbursement(loan, reason="Wrong phone", by=kamau, on=DAY)
@@ -88,28 +91,32 @@ def test_it_is_refused_while_anything_stands_on_the_loan(loan, kamau):
 
 def test_it_is_refused_with_a_penalty_or_a_change(loan, kamau):
     settling.settle_early(loan, payment=money(loan, 110_000, on=DAY), by=kamau, on=DAY)
-    refused(loan, kamau, "is closed: only the disbursement of an active loan is undone")
+    assert "is closed: only the disbursement of an active loan is undone" in refusal(loan, kamau)
 
     other = factories.active(customer=factories.otieno())
     row = other.repayments.get(number=1)
     instalments.charge_penalty(row, amount=D(9), rule="x", by=kamau, on=date(2026, 2, 20))
-    refused(other, kamau, r"A penalty of KES 9\.00 was charged")
+    assert re.search(r"A penalty of KES 9\.00 was charged", refusal(other, kamau))
 
 
 def test_who_paid_out_does_not_undo_it(loan, mutua):
-    refused(loan, mutua, "You paid LN.* out yourself")
+    assert re.search("You paid LN.* out yourself", refusal(loan, mutua))
 
 
-def refused(loan, by, sentence):
+def refusal(loan, by) -> str:
+    """Return why undoing a disbursement is refused, which changes nothing."""
     before = Transfer.objects.count()
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(Refused) as refused:
         undoing.undo_disbursement(loan, reason="Wrong phone", by=by, on=DAY)
     assert Transfer.objects.count() == before
+    return str(refused.value)
 
 
 def test_it_is_refused_while_a_receipt_stands_that_went_to_credit_as_a_whole(kamau):
     loan = factories.active(product=factories.product(surplus="credit"))
     pay(loan, 500, on=DAY)
 
-    refused(loan, kamau, r"RC\d+ · KES 500\.00 stands on LN\d+: take that back first\.")
+    assert re.search(
+        r"RC\d+ · KES 500\.00 stands on LN\d+: take that back first\.", refusal(loan, kamau)
+    )
     prove()
