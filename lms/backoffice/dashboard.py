@@ -93,6 +93,7 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
         "arrears": made["arrears"] if may_see(request, "loans.loan") else None,
         "worker": worker_heartbeat(),
         "night": night_of(on) if may_see(request, "closing.dayclose") else None,
+        "proofs": closing.broken_proofs() if may_see(request, "closing.proof") else None,
     }
 
 

@@ -172,6 +172,7 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
             Entry("Transfers", "ledger.transfer", "swap_horiz"),
             Entry("Accounts", "ledger.account", "account_tree"),
             Entry("Months of the books", "ledger.period", "event_available"),
+            Entry("Proofs of the books", "closing.proof", "fact_check"),
         ),
     ),
     (

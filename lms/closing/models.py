@@ -1,5 +1,7 @@
 """Each night that was closed: its steps, how far they came, and the loans that stopped."""
 
+from decimal import Decimal
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -71,3 +73,29 @@ class CloseFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.loan.number}: {self.step} of {self.day}"
+
+
+class Proof(models.Model):
+    """What one proof of the books found in a night: the books beside the rows they stand for."""
+
+    day = models.DateField()
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField("what is proved", max_length=60)
+    books = models.DecimalField("in the books", max_digits=18, decimal_places=2)
+    rows = models.DecimalField("in the rows", max_digits=18, decimal_places=2)
+    holds = models.BooleanField(help_text="Both sides are the same.")
+    detail = models.CharField("where", max_length=300, blank=True)
+    proved_at = models.DateTimeField("proved")
+
+    class Meta:
+        ordering = ["-day", "position"]
+        verbose_name = "proof of the books"
+        verbose_name_plural = "proofs of the books"
+        constraints = [models.UniqueConstraint(fields=["day", "name"], name="proof_once_per_day")]
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.day}"
+
+    @property
+    def difference(self) -> Decimal:
+        return self.books - self.rows

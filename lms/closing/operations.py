@@ -10,8 +10,8 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Max
 
 from lms import dates
-from lms.closing import reminders
-from lms.closing.models import CloseFailure, DayClose
+from lms.closing import proofs, reminders
+from lms.closing.models import CloseFailure, DayClose, Proof
 from lms.errors import Refused
 from lms.ledger import periods
 from lms.ledger.books import must_be_open
@@ -21,7 +21,11 @@ from lms.loans.operations.night import STEPS as BOOK_STEPS
 from lms.loans.operations.night import Step, sql
 from lms.money import CENT
 
-STEPS = (*BOOK_STEPS, Step("reminders", "Reminders queued", reminders.queue))
+STEPS = (
+    *BOOK_STEPS,
+    Step("proofs", "Proof of the books", proofs.run, by_loan=False),
+    Step("reminders", "Reminders queued", reminders.queue),
+)
 CHUNK = 5_000  # loans in one transaction
 # What wrong data may raise. A lost connection is none of it: the next run goes on.
 BROKEN = (DatabaseError, Refused, ObjectDoesNotExist, ArithmeticError, LookupError, ValueError)
@@ -96,6 +100,12 @@ def failures(day: date) -> int:
     """Return how many loans stopped in a step of a day and still do."""
     stopped = CloseFailure.objects.filter(day=day, resolved_at=None)
     return stopped.values("loan").distinct().count()
+
+
+def broken_proofs() -> list[Proof]:
+    """Return the proofs of the books that did not hold in the last night that proved them."""
+    last = Proof.objects.aggregate(day=Max("day"))["day"]
+    return list(Proof.objects.filter(day=last, holds=False)) if last else []
 
 
 def last_closed() -> date | None:

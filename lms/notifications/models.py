@@ -25,6 +25,7 @@ class Occasion(models.TextChoices):
     OVERDUE = "overdue", "Instalment overdue"
     PAYMENT_RECEIVED = "payment_received", "Payment received"
     GUARANTOR_DEMAND = "guarantor_demand", "Demand to a guarantor"
+    BOOKS_OFF = "books_off", "Books do not agree (to staff)"
 
 
 REMINDERS = (Occasion.UPCOMING, Occasion.DUE_TODAY, Occasion.OVERDUE)
@@ -42,10 +43,18 @@ _ALWAYS = {
 _INSTALMENT = {**_ALWAYS, "instalment": "3", "due_date": "21 Nov 2026", "days": "3 days"}
 _RECEIPT = {**_ALWAYS, "receipt": "RC000034", "balance": "31,500.00"}
 _DEMAND = {**_ALWAYS, "borrower": "Otieno", "guaranteed": "20,000.00", "date": "5 Dec 2026"}
+_OFF = {
+    "staff": "Achieng",
+    "lender": "Pesa Kwanza Credit",
+    "day": "20 Nov 2026",
+    "proofs": "1 proof",
+    "list": "Customer credit: off by 120.00.",
+}
 SAMPLES: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(REMINDERS, _INSTALMENT),
     Occasion.PAYMENT_RECEIVED: _RECEIPT,
     Occasion.GUARANTOR_DEMAND: _DEMAND,
+    Occasion.BOOKS_OFF: _OFF,
 }
 
 
@@ -153,7 +162,7 @@ class MessageQuerySet(models.QuerySet):
 
 
 class Message(models.Model):
-    """One message to one customer, and what became of it. Sent at most once.
+    """One message to a customer, or to one of the staff, and what became of it. Sent at most once.
 
     A worker commits `sending` before it talks to the gateway. If it never comes back the message
     is `unknown` and only a person may send it again, as a new message.

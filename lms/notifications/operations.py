@@ -103,6 +103,29 @@ def enqueue_many(drafts: Iterable[Draft], *, now: datetime) -> int:
     return new
 
 
+def tell(
+    recipient: str, *, occasion: str, values: Mapping[str, str], key: str, now: datetime
+) -> Message | None:
+    """Queue an e-mail to one of the staff; return it, or None when it was queued before.
+
+    Nothing is queued while its template is switched off. Raises Refused when that cannot be put
+    into words.
+    """
+    template = _active_templates().get((occasion, Channel.EMAIL))
+    if template is None:
+        return None
+    message = Message(
+        key=f"{key}:{Channel.EMAIL}",
+        channel=Channel.EMAIL,
+        recipient=recipient,
+        occasion=occasion,
+        template=template,
+        not_before=now,
+        **_words(template, values),
+    )
+    return next(iter(_store({message.key: message})), None)
+
+
 def _active_templates() -> dict[tuple[str, str], MessageTemplate]:
     active = MessageTemplate.objects.filter(is_active=True)
     return {(template.occasion, template.channel): template for template in active}
@@ -110,7 +133,6 @@ def _active_templates() -> dict[tuple[str, str], MessageTemplate]:
 
 def _queue(drafts: list[Draft], templates: Mapping, *, now: datetime) -> list[Message]:
     """Store what is new among the drafts, and return that."""
-    run = uuid4()
     wanted: dict[str, Message] = {}
     for draft in drafts:
         for channel in [draft.channel] if draft.channel else Channel.values:
@@ -118,10 +140,17 @@ def _queue(drafts: list[Draft], templates: Mapping, *, now: datetime) -> list[Me
             recipient = _address(draft.customer, channel)
             if template and recipient:
                 message = _message(draft, template, recipient, now=now)
-                message.run = run
                 wanted[message.key] = message
+    return _store(wanted)
+
+
+def _store(wanted: Mapping[str, Message]) -> list[Message]:
+    """Store the messages whose keys are new, and return these."""
     if not wanted:
         return []
+    run = uuid4()
+    for message in wanted.values():
+        message.run = run
     with transaction.atomic():
         Message.objects.bulk_create(wanted.values(), ignore_conflicts=True)
         stored = Message.objects.filter(key__in=list(wanted))
@@ -151,10 +180,6 @@ def _message(draft: Draft, template: MessageTemplate, recipient: str, *, now: da
     if missing := SAMPLES[draft.occasion].keys() - values.keys():
         # Staff may write any of these into the template tomorrow.
         raise ValueError(f"{draft.occasion} needs a value for {', '.join(sorted(missing))}.")
-    try:
-        words = template.compose(values)
-    except ValueError as error:
-        raise Refused(f"The template “{template}” cannot be used. {error}") from error
     opted_out = not draft.customer.takes_messages
     return Message(
         key=f"{draft.key}:{template.channel}",
@@ -164,13 +189,20 @@ def _message(draft: Draft, template: MessageTemplate, recipient: str, *, now: da
         occasion=draft.occasion,
         about=draft.about,
         template=template,
-        subject=words.subject[:200],
-        body=words.body,
-        parts=words.segments.parts if words.segments else 0,
         not_before=_earliest(draft.occasion, now),
         status=Status.CANCELLED if opted_out else Status.QUEUED,
         error="The customer opted out of messages." if opted_out else "",
+        **_words(template, values),
     )
+
+
+def _words(template: MessageTemplate, values: Mapping[str, str]) -> dict:
+    try:
+        words = template.compose(values)
+    except ValueError as error:
+        raise Refused(f"The template “{template}” cannot be used. {error}") from error
+    parts = words.segments.parts if words.segments else 0
+    return {"subject": words.subject[:200], "body": words.body, "parts": parts}
 
 
 def _earliest(occasion: str, now: datetime) -> datetime:

@@ -71,6 +71,14 @@ TEMPLATES = (
         "Dear {customer},\n\nWe received KES {amount} for your loan {loan}. Our receipt is "
         "{receipt}. The balance of the loan is KES {balance}." + _SIGNED,
     ),
+    (
+        "books_off",
+        "email",
+        "The books of {day} do not agree",
+        "Dear {staff},\n\nIn the night of {day} {proofs} of the books did not hold:\n\n{list}\n\n"
+        "Open “Proofs of the books” in the office and find out who or what wrote past it before "
+        "the month is closed." + _SIGNED,
+    ),
 )
 
 

@@ -41,6 +41,7 @@ APPEND_ONLY = {
 DERIVED = {
     "closing.CloseFailure",
     "closing.DayClose",
+    "closing.Proof",
     "ledger.PeriodBalance",
     "loans.LoanSnapshot",
     "loans.Position",

@@ -9,8 +9,10 @@ from django_q.models import OrmQ
 
 from lms import dates, jobs
 from lms.closing import operations
-from lms.closing.models import CloseFailure, DayClose
+from lms.closing.models import CloseFailure, DayClose, Proof
 from lms.closing.operations import close_day
+from lms.ledger import chart
+from lms.ledger.operations import Line, post
 from lms.loans.models import Penalty
 from tests import factories
 
@@ -21,8 +23,8 @@ DAILY = {
     "npl_days": 10,
 }
 NIGHT = date(2026, 2, 26)
-LISTS = ("closing_dayclose", "closing_closefailure", "loans_loansnapshot", "loans_provision",
-         "loans_provisiontable")  # fmt: skip
+LISTS = ("closing_dayclose", "closing_closefailure", "closing_proof", "loans_loansnapshot",
+         "loans_provision", "loans_provisiontable")  # fmt: skip
 
 
 @pytest.fixture
@@ -139,3 +141,52 @@ def test_the_first_page_says_when_last_night_was_not_closed(as_staff, kamau, lat
     assert "See the nightly close" not in text(client.get(page("index")))
     close_day(NIGHT)
     assert "See the nightly close" in text(client.get(page("index")))
+
+
+# --- The proofs of the books ---------------------------------------------------------------------
+@pytest.fixture
+def off(late, kamau):
+    """A night whose books hold KES 7.10 of customer credit that no payment stands for."""
+    post(
+        kind="mistake", reference="mistake", on=NIGHT, narration="Past the operations",
+        lines=[Line(chart.CASH, chart.CUSTOMER_CREDIT, Decimal("7.10"))],
+        branch_id=late.branch_id, by=None,
+    )  # fmt: skip
+    close_day(NIGHT)
+
+
+def test_what_is_off_is_on_the_first_page_and_on_its_list(as_staff, kamau, njeri, off):
+    client = as_staff(kamau)
+
+    first = text(client.get(reverse("admin:index")))
+    shown = text(client.get(page("closing_proof_changelist") + "?outcome=off"))
+    whole = text(client.get(page("closing_proof_changelist")))
+    proof = Proof.objects.get(holds=False)
+    one = text(client.get(page("closing_proof_change", proof.pk)))
+
+    assert "1 proof of the last night did not hold (Customer credit)." in first
+    assert "Customer credit" in shown
+    assert "Unallocated receipts" not in shown
+    assert "Unallocated receipts" in whole
+    assert "7.10" in one
+    assert "The books do not agree" not in text(as_staff(njeri).get(reverse("admin:index")))
+
+
+def test_books_that_hold_are_no_news(as_staff, kamau, late):
+    close_day(NIGHT)
+
+    assert "The books do not agree" not in text(as_staff(kamau).get(reverse("admin:index")))
+
+
+def test_the_books_are_proved_when_somebody_asks(as_staff, kamau, off):
+    client = as_staff(kamau)
+
+    answer = client.post(page("closing_proof_prove_now"), SUBMITTED)
+
+    assert answer.headers["HX-Redirect"] == page("closing_proof_changelist")
+    told = text(client.get(page("closing_proof_changelist")))
+    assert "Customer credit: off by 7.10." in told
+
+
+def test_who_may_not_see_the_books_may_not_prove_them(as_staff, njeri, off):
+    assert as_staff(njeri).post(page("closing_proof_prove_now"), SUBMITTED).status_code == 403

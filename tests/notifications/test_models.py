@@ -21,10 +21,10 @@ def template(**fields) -> MessageTemplate:
 
 
 def test_a_new_office_has_a_template_for_each_occasion_and_channel():
-    assert MessageTemplate.objects.count() == 9
+    assert MessageTemplate.objects.count() == 10
     assert {(row.occasion, row.channel) for row in MessageTemplate.objects.all()} == {
         *product(SAMPLES, ("sms", "email"))
-    } - {("guarantor_demand", "email")}  # a demand goes by SMS, or on paper
+    } - {("guarantor_demand", "email"), ("books_off", "sms")}  # a demand goes by SMS or on paper
 
 
 def test_seeding_again_keeps_what_staff_wrote():
@@ -33,7 +33,7 @@ def test_seeding_again_keeps_what_staff_wrote():
 
     wording.seed(MessageTemplate)
 
-    assert MessageTemplate.objects.count() == 9
+    assert MessageTemplate.objects.count() == 10
     assert MessageTemplate.objects.get(occasion="overdue", channel="sms").body == "Pay up."
 
 

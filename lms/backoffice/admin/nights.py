@@ -21,8 +21,8 @@ from lms import dates, money
 from lms.backoffice.base import EditableTabular, StaffAdmin
 from lms.backoffice.forms import StaffDialog, date_field
 from lms.backoffice.totals import Totals
-from lms.closing import operations
-from lms.closing.models import CloseFailure, DayClose
+from lms.closing import operations, proofs
+from lms.closing.models import CloseFailure, DayClose, Proof
 from lms.errors import Refused
 from lms.loans.models import Loan, LoanSnapshot, Provision, ProvisionBand, ProvisionTable
 from lms.money import kes
@@ -189,6 +189,84 @@ class CloseFailureAdmin(StaffAdmin):
     @display(description="Error")
     def short_error(self, failure):
         return failure.error[:120]
+
+
+class HoldsFilter(DropdownFilter):
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request, model_admin):
+        return [("off", "Off"), ("holds", "Holds")]
+
+    def queryset(self, request, queryset):
+        if self.value() not in ("off", "holds"):
+            return queryset
+        return queryset.filter(holds=self.value() == "holds")
+
+
+class ProofResource(ModelResource):
+    class Meta:
+        model = Proof
+        fields = ("day", "name", "books", "rows", "holds", "detail", "proved_at")
+        export_order = fields
+
+
+@admin.register(Proof)
+class ProofAdmin(StaffAdmin):
+    resource_classes = (ProofResource,)
+    list_display = ("day", "name", "outcome", "shown_books", "shown_rows", "shown_difference",
+                    "detail")  # fmt: skip
+    list_display_links = ("name",)
+    list_filter = (HoldsFilter, ("day", RangeDateFilter))
+    search_fields = ("name",)
+    ordering = ("-day", "position")
+    fields = (("day", "name"), ("shown_books", "shown_rows", "shown_difference"),
+              ("outcome", "proved_at"), "detail")  # fmt: skip
+    readonly_fields = ("outcome", "shown_books", "shown_rows", "shown_difference")
+    actions_list = ("prove_now",)
+
+    def has_run_permission(self, request: HttpRequest, obj=None) -> bool:
+        return request.user.has_perm("ledger.view_books")
+
+    @action(
+        description="Prove now",
+        permissions=["run"],
+        icon="fact_check",
+        dialog={
+            "title": "Prove the books now",
+            "description": "Holds every control account against its rows, as they stand at this "
+            "minute. Nothing is changed. On a large book it takes some seconds.",
+            "form_class": StaffDialog,
+            "form_submit_text": "Prove",
+        },
+    )
+    def prove_now(self, request: HttpRequest, form) -> HttpResponse:
+        found = proofs.prove()
+        off = [proved for proved in found if not proved.holds]
+        for proved in off:
+            messages.error(
+                request, f"{proved.name}: off by {proved.difference:,}. {proved.detail}".strip()
+            )
+        if not off:
+            messages.success(request, f"All {len(found)} proofs hold at this minute.")
+        back = reverse("admin:closing_proof_changelist")
+        return HttpResponse(headers={"HX-Redirect": back})
+
+    @display(description="Outcome", label={"Holds": "success", "Off": "danger"}, ordering="holds")
+    def outcome(self, proof):
+        return "Holds" if proof.holds else "Off"
+
+    @display(description="In the books", ordering="books")
+    def shown_books(self, proof):
+        return f"{proof.books:,}"
+
+    @display(description="In the rows", ordering="rows")
+    def shown_rows(self, proof):
+        return f"{proof.rows:,}"
+
+    @display(description="Difference")
+    def shown_difference(self, proof):
+        return f"{proof.difference:,}" if proof.difference else "-"
 
 
 class BandInline(EditableTabular):

@@ -1,0 +1,255 @@
+"""The proof of the books: each figure of the ledger beside the rows that it stands for.
+
+Nothing is mended here. What is off is shown, kept with the night it was found in, and told to the
+accountants: a difference means that something wrote past the operations.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import F, Q
+
+from lms import dates, money
+from lms.closing.models import DayClose, Proof
+from lms.ledger import chart
+from lms.ledger.balances import Balance, balances
+from lms.ledger.models import JournalEntry, Period, PeriodBalance, Transfer
+from lms.loans.models import LoanSnapshot
+from lms.loans.operations.night import proving
+from lms.loans.operations.rows import RECEIVABLES
+from lms.money import ZERO, kes
+from lms.notifications import operations as notifications
+from lms.payments.models import Payment, Payout
+from lms.staff.models import Staff
+from lms.tills.models import Banking, DrawerMovement, TillTransfer
+from lms.words import counted
+
+SNAPSHOTS = "snapshots"  # the step of the night that they are of
+SHOWN = 5  # of what is wrong, by its number
+
+
+class Proved(NamedTuple):
+    """One proof: what the books say and what the rows say, in KES or as a number of rows."""
+
+    name: str
+    books: Decimal
+    rows: Decimal
+    detail: str = ""
+
+    @property
+    def difference(self) -> Decimal:
+        return self.books - self.rows
+
+    @property
+    def holds(self) -> bool:
+        return self.difference == 0
+
+
+def prove(on: date | None = None) -> list[Proved]:
+    """Prove the books as they stand now, or as they stood at the end of a day that is over.
+
+    Of a past day the loans are proved by the snapshots of its night: what was posted for it
+    afterwards is shown as a line of its own. The other rows keep no past, and are left out.
+    """
+    if on is not None:
+        return _as_of(on)
+    booked = _booked(balances(date.max))
+    return [
+        *_sides(balances(date.max)),
+        *_carried(),
+        *_loans(booked),
+        *_receipts(booked),
+        *_cash(booked),
+        *_rows(),
+        *_orphans(),
+    ]
+
+
+def run(*, on: date) -> int:
+    """Prove the books as the last thing of a night, keep what was found, tell of what is off.
+
+    A step of the night; returns how many proofs there are.
+    """
+    found = prove()
+    Proof.objects.filter(day=on).delete()
+    Proof.objects.bulk_create(
+        Proof(
+            day=on,
+            position=position,
+            name=proved.name,
+            books=proved.books,
+            rows=proved.rows,
+            holds=proved.holds,
+            detail=proved.detail[:300],
+            proved_at=dates.now(),
+        )
+        for position, proved in enumerate(found, 1)
+    )
+    if off := [proved for proved in found if not proved.holds]:
+        _tell(off, on=on)
+    return len(found)
+
+
+def _tell(off: list[Proved], *, on: date) -> None:
+    """Write to everybody who closes the books, once a night."""
+    lines = [f"{proved.name}: off by {proved.difference:,}. {proved.detail}" for proved in off]
+    for person in Staff.objects.with_perm("ledger.close_period").exclude(email=""):
+        notifications.tell(
+            person.email,
+            occasion="books_off",
+            values={
+                "staff": person.get_short_name() or person.username,
+                "day": dates.show(on),
+                "proofs": counted(len(off), "proof"),
+                "list": "\n".join(lines),
+                "lender": settings.LENDER_NAME,
+            },
+            key=f"books_off:{on}:{person.pk}",
+            now=dates.now(),
+        )
+
+
+def _booked(found: dict[str, Balance]) -> Callable[[str], Decimal]:
+    """Return what an account stands at, in debit."""
+    return lambda code: found.get(code, Balance()).net
+
+
+def _sides(found: dict[str, Balance]) -> Iterable[Proved]:
+    yield Proved(
+        "Debits and credits",
+        sum((balance.debit for balance in found.values()), ZERO),
+        sum((balance.credit for balance in found.values()), ZERO),
+    )
+
+
+def _carried() -> Iterable[Proved]:
+    """Closed months carry what every transfer up to them adds up to."""
+    last = Period.objects.closed().order_by("-last").first()
+    if last is None:
+        return
+    carried = {
+        (code, branch): debit - credit
+        for code, branch, debit, credit in PeriodBalance.objects.filter(period=last).values_list(
+            "account_id", "branch_id", "debit", "credit"
+        )
+    }
+    added: dict[tuple[str, int], Decimal] = {}
+    until = Transfer.objects.filter(date__lte=last.last).order_by()
+    for debit, credit, branch, summed in until.values_list(
+        "debit_id", "credit_id", "branch_id"
+    ).annotate(sum=money.total("amount")):
+        amount = money.money(summed)
+        added[debit, branch] = added.get((debit, branch), ZERO) + amount
+        added[credit, branch] = added.get((credit, branch), ZERO) - amount
+    wrong = sorted(
+        key for key in {*carried, *added} if carried.get(key, ZERO) != added.get(key, ZERO)
+    )
+    yield _none("Balances carried by closed months", wrong, lambda key: f"account {key[0]}")
+
+
+def _loans(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
+    owed = proving.owed()
+    for name, account in RECEIVABLES.items():
+        yield Proved(f"Loans: {name} owed", booked(account), owed[name])
+    yield Proved("Loans: interest in suspense", -booked(chart.SUSPENDED_INTEREST),
+                 proving.suspended())  # fmt: skip
+    yield Proved("Loans paid off by new loans", booked(chart.REFINANCE_CLEARING), ZERO)
+
+
+def _receipts(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
+    sums = Payment.objects.standing().aggregate(
+        unallocated=money.total(F("amount") - F("allocated") - F("credited") - F("refunded")),
+        credited=money.total("credited"),
+    )
+    yield Proved("Unallocated receipts", -booked(chart.UNALLOCATED), sums["unallocated"])
+    yield Proved("Customer credit", -booked(chart.CUSTOMER_CREDIT), sums["credited"])
+    yield Proved("Funds held for chamas", -booked(chart.CHAMA_FUNDS), ZERO)
+
+
+def _cash(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
+    held, handed, banked = (
+        rows.aggregate(sum=money.total("amount"))["sum"]
+        for rows in (
+            DrawerMovement.objects.all(),
+            TillTransfer.objects.waiting(),
+            Banking.objects.in_transit(),
+        )
+    )
+    yield Proved("Cash in tills", booked(chart.TILL_CASH), held)
+    yield Proved("Cash in transit", booked(chart.CASH_IN_TRANSIT), handed + banked)
+    yield Proved("Owed between branches", booked(chart.BETWEEN_BRANCHES), ZERO)
+
+
+def _rows() -> Iterable[Proved]:
+    yield _none("Positions and their instalments", proving.wrong_positions(), _loan)
+    yield _none(
+        "Instalments and their allocations",
+        proving.wrong_instalments(),
+        lambda key: f"instalment {key}",
+    )
+    yield _none("Payments and what they paid", proving.wrong_payments(), lambda key: f"RC{key:06d}")
+
+
+def _orphans() -> Iterable[Proved]:
+    entries = JournalEntry.objects.order_by("pk")
+    empty = entries.filter(transfers=None).values_list("pk", flat=True)
+    moved = Transfer.objects.exclude(date=F("entry__date")).order_by("pk")
+    strange = Transfer.objects.filter(
+        Q(debit__is_header=True) | Q(credit__is_header=True)
+    ).order_by("pk")
+    receipts = Payment.objects.filter(entry=None).order_by("pk").values_list("pk", flat=True)
+    payouts = Payout.objects.filter(entry=None).order_by("pk").values_list("pk", flat=True)
+    yield _none("Entries without a transfer", list(empty[:1000]), lambda key: f"entry {key}")
+    yield _none(
+        "Transfers of another day than their entry",
+        list(moved.values_list("pk", flat=True)[:1000]),
+        lambda key: f"transfer {key}",
+    )
+    yield _none(
+        "Transfers on a header account",
+        list(strange.values_list("pk", flat=True)[:1000]),
+        lambda key: f"transfer {key}",
+    )
+    yield _none("Receipts that were not booked", list(receipts[:1000]), lambda key: f"RC{key:06d}")
+    yield _none("Payouts that were not booked", list(payouts[:1000]), lambda key: f"payout {key}")
+
+
+def _none(name: str, wrong: list, number: Callable[..., str]) -> Proved:
+    """Return the proof that nothing is wrong: how many are, and the first of them."""
+    shown = ", ".join(number(key) for key in wrong[:SHOWN])
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    return Proved(name, Decimal(len(wrong)), ZERO, shown + more)
+
+
+def _loan(key: int) -> str:
+    return f"LN{key:06d}"
+
+
+def _as_of(on: date) -> list[Proved]:
+    """Prove a past day: the sides of the books, and the loans by the snapshots of its night."""
+    found = balances(on)
+    booked = _booked(found)
+    proved = [*_sides(found), *_carried()]
+    night = DayClose.objects.filter(day=on, step=SNAPSHOTS, status=DayClose.Status.DONE).first()
+    if night is None:
+        return proved
+    taken = LoanSnapshot.objects.filter(day=on)
+    sums = taken.order_by().aggregate(**{name: money.total(name) for name in RECEIVABLES})
+    later = Transfer.objects.filter(date__lte=on, entry__posted_at__gt=night.finished_at).order_by()
+    for name, account in RECEIVABLES.items():
+        since = (
+            later.filter(debit=account).aggregate(sum=money.total("amount"))["sum"]
+            - later.filter(credit=account).aggregate(sum=money.total("amount"))["sum"]
+        )
+        proved.append(
+            Proved(
+                f"Loans: {name} owed",
+                booked(account) - since,
+                money.money(sums[name]),
+                f"{kes(since)} was posted for it after the night" if since else "",
+            )
+        )
+    return proved
