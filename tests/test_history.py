@@ -60,3 +60,41 @@ def test_nothing_is_nothing():
     assert history.create([], by=None, reason="") == []
     history.keep([], kind=history.CHANGED, by=None, reason="")
     assert not Payment.history.exists()
+
+
+def test_a_new_row_gets_its_key_and_counts_as_saved():
+    loan = factories.active()
+    rows = [
+        Repayment(loan=loan, number=50 + step, version=9, due_date=loan.disbursed_on)
+        for step in range(7)
+    ]
+    made = history.create(rows, by=factories.kamau(), reason="By hand")
+    assert made == rows
+    for row in rows:
+        assert not row._state.adding
+        assert columns(row)["number"] == row.number
+        assert copied(row) == columns(row)
+        latest = row.history.latest()
+        assert (latest.history_user, latest.history_change_reason) == (factories.kamau(), "By hand")
+
+
+def test_new_rows_beyond_one_statement_keep_their_keys(monkeypatch):
+    monkeypatch.setattr(history, "MOST_PARAMETERS", 60)
+    loan = factories.active()
+    rows = [
+        Repayment(loan=loan, number=50 + step, version=9, due_date=loan.disbursed_on)
+        for step in range(7)
+    ]
+    history.create(rows, by=None, reason="")
+    assert [columns(row)["number"] for row in rows] == [50 + step for step in range(7)]
+    assert Repayment.history.filter(version=9).count() == 7
+
+
+def test_many_changed_rows_are_written_with_a_history_row_each():
+    rows = list(factories.active().repayments.all())
+    for row in rows:
+        row.fees = row.number
+    history.update(rows, ["fees"], by=None, reason="Counted")
+    for row in rows:
+        assert copied(row) == columns(row)
+        assert columns(row)["fees"] == row.number

@@ -4,7 +4,6 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max, prefetch_related_objects
 
 from lms import dates, history
 from lms.customers.models import Customer
@@ -204,7 +203,7 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
     with transaction.atomic():
         old = rows.lock(loan.refinances_id) if loan.refinances_id else None
         loan = rows.lock(loan.pk, related=())
-        prefetch_related_objects([loan], "fees", "tranches")
+        around = rows.around(loan)
         if loan.status != Status.APPROVED:
             raise Refused(
                 f"{loan.number} is {loan.get_status_display().lower()}: "
@@ -219,11 +218,12 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
                 field="on",
             )
         _must_be_in_force(loan.version_id, on=loan.approved_on)
-        security.must_stand(loan)
+        if around.has_guarantors or around.has_collateral:
+            security.must_stand(loan)
         upfront.must_be_paid(loan)
         calculator = loan.calculator(disbursed_on=on, tranches=())
         _must_work(calculator)
-        made = create_schedule(loan, calculator, by=by)
+        made = create_schedule(loan, calculator, after=around, by=by)
         key = _disbursement_key(loan, made)
         paid_off = _pay_off(old, loan, key=key, by=by, on=on) if old else ZERO
         _pay_out(
@@ -352,7 +352,7 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
         lines = [Line(chart.LOAN_PRINCIPAL, chart.OPENING_BALANCES, loan.principal)]
         if with_schedule:
             calculator = loan.calculator(disbursed_on=disbursed_on, fees=[])
-            create_schedule(loan, calculator, charged_to=on, by=by)
+            create_schedule(loan, calculator, after=rows.around(loan), charged_to=on, by=by)
             lines += _schedule_lines(calculator)
             loan.capitalised = calculator.capitalised_interest()
         post(
@@ -377,20 +377,24 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
 
 
 def create_schedule(
-    loan: Loan, calculator: RepaymentCalculator, *, by, charged_to: date | None = None
+    loan: Loan,
+    calculator: RepaymentCalculator,
+    *,
+    after: rows.Around,
+    by,
+    charged_to: date | None = None,
 ) -> list[Repayment]:
     """Write the instalments that the calculator makes, inside the caller's transaction.
 
     Their numbers go on after those of a schedule that was cancelled. What lateness cost until
     `charged_to` another system has charged.
     """
-    last = loan.repayments.aggregate(number=Max("number"), version=Max("version"))
     return rows.create_repayments(
         [
             Repayment(
                 loan=loan,
-                number=(last["number"] or 0) + row.number,
-                version=(last["version"] or 0) + 1,
+                number=after.last_number + row.number,
+                version=after.last_version + 1,
                 due_date=row.due_date,
                 principal=row.principal,
                 interest=row.interest,
