@@ -37,7 +37,10 @@ def accrue(first: int, last: int, *, on: date) -> int:
 
 
 def _moves(chosen: str, first: int, last: int, on: date) -> str:
-    """Return the query of what to book: loan, branch, cents more earned and more suspended."""
+    """Return the query of what to book: loan, branch, cents more earned and more suspended.
+
+    Every table is held to the keys of the chunk, or PostgreSQL reads all of it each time.
+    """
     today = sql.day(on)
     run = sql.days("until", "COALESCE(s.before, disbursed_on)")
     period = sql.days("s.coming", "COALESCE(s.before, disbursed_on)")
@@ -51,6 +54,7 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
                         ELSE {today} END AS until
               FROM loans_loan AS l
               JOIN loans_position AS p ON p.loan_id = l.id
+                   AND p.loan_id BETWEEN {first} AND {last}
               LEFT JOIN loans_nonperforming AS n ON n.loan_id = l.id AND n.ended_on IS NULL
              WHERE {chosen}
         ), sums AS (
@@ -73,7 +77,7 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
               FROM chosen AS c
               LEFT JOIN sums AS s ON s.loan_id = c.loan_id
               LEFT JOIN loans_repayment AS r ON r.loan_id = c.loan_id AND r.due_date = s.coming
-                   AND r.status NOT IN ({sql.GONE})
+                   AND r.loan_id BETWEEN {first} AND {last} AND r.status NOT IN ({sql.GONE})
         ), moves AS (
             SELECT loan_id, branch_id, target - earned AS earned,
                    CASE WHEN defaulted IS NOT NULL AND target > paid

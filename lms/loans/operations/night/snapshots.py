@@ -24,7 +24,7 @@ def take(first: int, last: int, *, on: date) -> int:
                CASE WHEN {late} THEN {sql.days(sql.day(on), "p.overdue_since")} ELSE 0 END,
                p.classification, l.restructured_on IS NOT NULL, n.id IS NOT NULL
           FROM loans_loan AS l
-          JOIN loans_position AS p ON p.loan_id = l.id
+          JOIN loans_position AS p ON p.loan_id = l.id AND p.loan_id BETWEEN {first} AND {last}
           LEFT JOIN loans_nonperforming AS n ON n.loan_id = l.id AND n.ended_on IS NULL
           LEFT JOIN (SELECT r.loan_id,
                             SUM({sql.owing("r", "principal", "interest", "fees", "penalties")})
