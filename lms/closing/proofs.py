@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from lms import dates, money
 from lms.closing.models import DayClose, Proof
@@ -19,6 +19,7 @@ from lms.ledger.balances import Balance, balances
 from lms.ledger.models import JournalEntry, Period, PeriodBalance, Transfer
 from lms.loans.models import LoanSnapshot
 from lms.loans.operations.night import proving
+from lms.loans.operations.night.proving import SHOWN, Wrong
 from lms.loans.operations.rows import RECEIVABLES
 from lms.money import ZERO, kes
 from lms.notifications import operations as notifications
@@ -28,7 +29,6 @@ from lms.tills.models import Banking, DrawerMovement, TillTransfer
 from lms.words import counted
 
 SNAPSHOTS = "snapshots"  # the step of the night that they are of
-SHOWN = 5  # of what is wrong, by its number
 
 
 class Proved(NamedTuple):
@@ -147,7 +147,11 @@ def _carried() -> Iterable[Proved]:
     wrong = sorted(
         key for key in {*carried, *added} if carried.get(key, ZERO) != added.get(key, ZERO)
     )
-    yield _none("Balances carried by closed months", wrong, lambda key: f"account {key[0]}")
+    yield _none(
+        "Balances carried by closed months",
+        Wrong(len(wrong), wrong[:SHOWN]),
+        lambda key: f"account {key[0]}",
+    )
 
 
 def _loans(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
@@ -194,34 +198,32 @@ def _rows() -> Iterable[Proved]:
 
 
 def _orphans() -> Iterable[Proved]:
-    entries = JournalEntry.objects.order_by("pk")
-    empty = entries.filter(transfers=None).values_list("pk", flat=True)
-    moved = Transfer.objects.exclude(date=F("entry__date")).order_by("pk")
-    strange = Transfer.objects.filter(
-        Q(debit__is_header=True) | Q(credit__is_header=True)
-    ).order_by("pk")
-    receipts = Payment.objects.filter(entry=None).order_by("pk").values_list("pk", flat=True)
-    payouts = Payout.objects.filter(entry=None).order_by("pk").values_list("pk", flat=True)
-    yield _none("Entries without a transfer", list(empty[:1000]), lambda key: f"entry {key}")
-    yield _none(
-        "Transfers of another day than their entry",
-        list(moved.values_list("pk", flat=True)[:1000]),
-        lambda key: f"transfer {key}",
-    )
-    yield _none(
-        "Transfers on a header account",
-        list(strange.values_list("pk", flat=True)[:1000]),
-        lambda key: f"transfer {key}",
-    )
-    yield _none("Receipts that were not booked", list(receipts[:1000]), lambda key: f"RC{key:06d}")
-    yield _none("Payouts that were not booked", list(payouts[:1000]), lambda key: f"payout {key}")
+    headers = Q(debit__is_header=True) | Q(credit__is_header=True)
+    for name, rows, word in (
+        ("Entries without a transfer", JournalEntry.objects.filter(transfers=None), "entry"),
+        (
+            "Transfers of another day than their entry",
+            Transfer.objects.exclude(date=F("entry__date")),
+            "transfer",
+        ),
+        ("Transfers on a header account", Transfer.objects.filter(headers), "transfer"),
+        ("Receipts that were not booked", Payment.objects.filter(entry=None), "receipt"),
+        ("Payouts that were not booked", Payout.objects.filter(entry=None), "payout"),
+    ):
+        yield _none(name, _found(rows), lambda key, word=word: f"{word} {key}")
 
 
-def _none(name: str, wrong: list, number: Callable[..., str]) -> Proved:
+def _none(name: str, wrong: Wrong, told: Callable[..., str]) -> Proved:
     """Return the proof that nothing is wrong: how many are, and the first of them."""
-    shown = ", ".join(number(key) for key in wrong[:SHOWN])
-    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    return Proved(name, Decimal(len(wrong)), ZERO, shown + more)
+    shown = ", ".join(told(key) for key in wrong.first)
+    more = wrong.number - len(wrong.first)
+    return Proved(
+        name, Decimal(wrong.number), ZERO, shown + (f" and {more:,} more" if more else "")
+    )
+
+
+def _found(rows: QuerySet) -> Wrong:
+    return Wrong(rows.count(), list(rows.order_by("pk").values_list("pk", flat=True)[:SHOWN]))
 
 
 def _loan(key: int) -> str:
