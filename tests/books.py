@@ -12,6 +12,7 @@ from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
 from lms.payments.models import Payment, Payout, Refund
 from lms.tills.models import Banking, DrawerSession, TillTransfer
+from tests.postings import unlisted
 
 
 def balances(**where) -> dict[str, Decimal]:
@@ -31,6 +32,7 @@ def prove() -> None:
     Twice: as `prove_books` counts in SQL, and row by row here.
     """
     assert [proved for proved in proofs.prove() if not proved.holds] == []
+    assert unlisted() == []
     booked = balances()
     assert sum(booked.values(), ZERO) == 0
     _instalments_are_the_control_accounts(booked)

@@ -128,7 +128,7 @@ def give_back(loan: Loan, *, reason: str, by, on: date) -> Decimal:
     for part in parts:
         payment = payments[part.payment_id]
         part.credit_entry = post(
-            kind=f"{KIND}_credit",
+            kind="upfront_credit",
             reference=f"fees_credit:{part.pk}",
             on=on,
             narration=f"Fees of {loan.number} become credit: {reason}",
