@@ -84,6 +84,7 @@ class Proof(models.Model):
     books = models.DecimalField("in the books", max_digits=18, decimal_places=2)
     rows = models.DecimalField("in the rows", max_digits=18, decimal_places=2)
     holds = models.BooleanField(help_text="Both sides are the same.")
+    is_count = models.BooleanField(help_text="Both sides are numbers of rows, not KES.")
     detail = models.CharField("where", max_length=300, blank=True)
     proved_at = models.DateTimeField("proved")
 
@@ -95,6 +96,10 @@ class Proof(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} on {self.day}"
+
+    def show(self, amount: Decimal) -> str:
+        """Return one of its figures as staff read it."""
+        return f"{amount:,.0f}" if self.is_count else f"{amount:,.2f}"
 
     @property
     def difference(self) -> Decimal:

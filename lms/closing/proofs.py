@@ -38,6 +38,11 @@ class Proved(NamedTuple):
     books: Decimal
     rows: Decimal
     detail: str = ""
+    is_count: bool = False
+
+    def show(self, amount: Decimal) -> str:
+        """Return one of its figures as staff read it."""
+        return f"{amount:,.0f}" if self.is_count else f"{amount:,.2f}"
 
     @property
     def difference(self) -> Decimal:
@@ -83,6 +88,7 @@ def run(*, on: date) -> int:
             books=proved.books,
             rows=proved.rows,
             holds=proved.holds,
+            is_count=proved.is_count,
             detail=proved.detail[:300],
             proved_at=dates.now(),
         )
@@ -95,7 +101,9 @@ def run(*, on: date) -> int:
 
 def _tell(off: list[Proved], *, on: date) -> None:
     """Write to everybody who closes the books, once a night."""
-    lines = [f"{proved.name}: off by {proved.difference:,}. {proved.detail}" for proved in off]
+    lines = [
+        f"{proved.name}: off by {proved.show(proved.difference)}. {proved.detail}" for proved in off
+    ]
     for person in Staff.objects.with_perm("ledger.close_period").exclude(email=""):
         notifications.tell(
             person.email,
@@ -217,9 +225,8 @@ def _none(name: str, wrong: Wrong, told: Callable[..., str]) -> Proved:
     """Return the proof that nothing is wrong: how many are, and the first of them."""
     shown = ", ".join(told(key) for key in wrong.first)
     more = wrong.number - len(wrong.first)
-    return Proved(
-        name, Decimal(wrong.number), ZERO, shown + (f" and {more:,} more" if more else "")
-    )
+    detail = shown + (f" and {more:,} more" if more else "")
+    return Proved(name, Decimal(wrong.number), ZERO, detail, is_count=True)
 
 
 def _found(rows: QuerySet) -> Wrong:

@@ -245,7 +245,8 @@ class ProofAdmin(StaffAdmin):
         off = [proved for proved in found if not proved.holds]
         for proved in off:
             messages.error(
-                request, f"{proved.name}: off by {proved.difference:,}. {proved.detail}".strip()
+                request,
+                f"{proved.name}: off by {proved.show(proved.difference)}. {proved.detail}".strip(),
             )
         if not off:
             messages.success(request, f"All {len(found)} proofs hold at this minute.")
@@ -258,15 +259,15 @@ class ProofAdmin(StaffAdmin):
 
     @display(description="In the books", ordering="books")
     def shown_books(self, proof):
-        return f"{proof.books:,}"
+        return proof.show(proof.books)
 
     @display(description="In the rows", ordering="rows")
     def shown_rows(self, proof):
-        return f"{proof.rows:,}"
+        return proof.show(proof.rows)
 
     @display(description="Difference")
     def shown_difference(self, proof):
-        return f"{proof.difference:,}" if proof.difference else "-"
+        return proof.show(proof.difference) if proof.difference else "-"
 
 
 class BandInline(EditableTabular):

@@ -28,8 +28,9 @@ class Command(BaseCommand):
     def handle(self, **options) -> None:
         found = proofs.prove(_day(options["date"]))
         for proved in found:
-            answer = "holds" if proved.holds else f"OFF BY {proved.difference:,}"
-            line = f"{proved.name:<44} {proved.books:>20,} {proved.rows:>20,}  {answer}"
+            books, rows = proved.show(proved.books), proved.show(proved.rows)
+            answer = "holds" if proved.holds else f"OFF BY {proved.show(proved.difference)}"
+            line = f"{proved.name:<44} {books:>20} {rows:>20}  {answer}"
             self.stdout.write(f"{line}  {proved.detail}".rstrip())
         if off := [proved for proved in found if not proved.holds]:
             raise CommandError(f"{counted(len(off), 'proof')} of {len(found)} did not hold.")
