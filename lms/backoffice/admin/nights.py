@@ -214,9 +214,8 @@ class ProofResource(ModelResource):
 @admin.register(Proof)
 class ProofAdmin(StaffAdmin):
     resource_classes = (ProofResource,)
-    list_display = ("day", "name", "outcome", "shown_books", "shown_rows", "shown_difference",
+    list_display = ("name", "day", "outcome", "shown_books", "shown_rows", "shown_difference",
                     "detail")  # fmt: skip
-    list_display_links = ("name",)
     list_filter = (HoldsFilter, ("day", RangeDateFilter))
     search_fields = ("name",)
     ordering = ("-day", "position")

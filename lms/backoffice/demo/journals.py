@@ -1,28 +1,51 @@
-"""What the accountant of the story writes by hand: rent, salaries, an invoice that waits."""
+"""What the accountant of the story writes: capital, rent, salaries, an invoice that waits."""
 
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 
 from lms import dates
+from lms.backoffice.demo import plans
 from lms.backoffice.demo.story import Story
 from lms.ledger import chart, journals, recurring
 from lms.ledger.journals import Wanted
 from lms.ledger.models import JournalTemplate, JournalTemplateLine
 
 MONTHS = 3
+# What the owners paid in before the first loan: most of it went out over M-Pesa since.
+CAPITAL = {"DEMONRB": Decimal(6_000_000), "DEMOKSM": Decimal(4_000_000)}
 RENTS = {"DEMONRB": Decimal(45_000), "DEMOKSM": Decimal(28_000)}
 SALARIES = {"DEMONRB": Decimal(285_000), "DEMOKSM": Decimal(196_000)}
 
 
 def plan(story: Story) -> None:
     """Plan templates before the last months, their journals in each, and one that still waits."""
+    before = story.today - timedelta(days=plans.OLDEST + 20)
+    story.plan(before, 9, partial(_pay_capital_in, story))
     first = dates.add_months(story.today.replace(day=1), -MONTHS)
     story.plan(first, 8.5, partial(_make_templates, story))
     for month in range(MONTHS):
         story.plan(dates.add_months(first, month), 9.5, partial(_post_due, story))
     story.plan(story.today - timedelta(days=2), 16, partial(_ask_for_furniture, story))
     story.plan(story.today - timedelta(days=1), 10, partial(_buy_stationery, story))
+
+
+def _pay_capital_in(story: Story, on: date) -> None:
+    office = story.office
+    branches = {code: team.branch for code, team in office.teams.items()}
+    lines = []
+    for code, amount in CAPITAL.items():
+        lines.append(Wanted(chart.BANK, debit=amount, branch=branches[code]))
+        lines.append(Wanted(chart.SHARE_CAPITAL, credit=amount, branch=branches[code]))
+    journal = journals.write(
+        date=on,
+        narration="Share capital paid in by the owners",
+        branch=branches["DEMONRB"],
+        lines=lines,
+        by=office.accountant,
+    )
+    journals.submit(journal, by=office.accountant, on=on)
+    journals.approve(journal, by=office.admin, on=on)
 
 
 def _make_templates(story: Story, on: date) -> None:
