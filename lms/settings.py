@@ -128,8 +128,8 @@ if ON_SQLITE:
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    # Our statements are short and come again: planned once a connection, a payment takes half the
-    # time. A pooler in between must know prepared statements (PgBouncer does from 1.21 on).
+    # Our statements are short and come again: they are planned once a connection. A pooler in
+    # between must know prepared statements (PgBouncer does from 1.21 on).
     DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 5}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -20,7 +20,7 @@ from lms.backoffice.demo.people import PASSWORD, STAFF
 pytestmark = pytest.mark.processes
 
 ROOT = Path(settings.BASE_DIR)
-PATIENCE = 400  # seconds; the data alone takes thirty on a quiet machine
+PATIENCE = 400  # seconds; the data alone takes fifty on a quiet machine
 # What two stories of the same day must have in common: so many rows, so much money.
 SUMS = {
     "customers_customer": "count(*)",

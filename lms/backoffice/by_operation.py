@@ -1,4 +1,4 @@
-"""Add pages whose form carries an operation out instead of saving a row."""
+"""Pages whose form carries an operation out instead of saving a row."""
 
 from collections.abc import Callable
 
@@ -43,34 +43,8 @@ class BranchForm(OperationForm):
         return answers.pop("branch", None) or self.staff.branch
 
 
-class AddsByOperation:
-    """A page that adds with a BranchForm and shows what was made; nothing is typed over."""
-
-    add_form: type[BranchForm]
-    add_fieldsets: tuple
-    opens = frozenset({"add"})
-
-    def get_fieldsets(self, request: HttpRequest, obj=None):
-        if obj is not None:
-            return super().get_fieldsets(request, obj)
-        if request.user.branch_id is None:
-            return (("Where", {"fields": ("branch",)}), *self.add_fieldsets)
-        return self.add_fieldsets
-
-    def get_form(self, request: HttpRequest, obj=None, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, **kwargs)
-        form = super().get_form(request, obj, form=self.add_form, **kwargs)
-        form.staff = request.user
-        return form
-
-    def get_readonly_fields(self, request: HttpRequest, obj=None):
-        return super().get_readonly_fields(request, obj) if obj else ()
-
-    def render_change_form(self, request: HttpRequest, context, *args, **kwargs):
-        """Offer one button: what was made is shown next, and is not changed there."""
-        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().render_change_form(request, context, *args, **kwargs)
+class SavedByItsForm:
+    """A page that has nothing left to save once its form is valid."""
 
     def save_form(self, request: HttpRequest, form, change):
         return form.instance
@@ -81,9 +55,45 @@ class AddsByOperation:
     def save_related(self, request: HttpRequest, form, formsets, change) -> None:
         """Nor is there anything beside it."""
 
+
+class AddsByForm(SavedByItsForm):
+    """A page that adds with an OperationForm and shows what was made."""
+
+    add_form: type[OperationForm]
+    opens = frozenset({"add"})
+
+    def get_form(self, request: HttpRequest, obj=None, **kwargs):
+        if obj is not None:
+            return super().get_form(request, obj, **kwargs)
+        form = super().get_form(request, obj, form=self.add_form, **kwargs)
+        form.staff = request.user
+        return form
+
     def response_post_save_add(self, request: HttpRequest, obj) -> HttpResponse:
         """Show what was made."""
         opts = self.opts
         return HttpResponseRedirect(
             reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[obj.pk])
         )
+
+
+class AddsByOperation(AddsByForm):
+    """A page that adds with a BranchForm; nothing is typed over."""
+
+    add_form: type[BranchForm]
+    add_fieldsets: tuple
+
+    def get_fieldsets(self, request: HttpRequest, obj=None):
+        if obj is not None:
+            return super().get_fieldsets(request, obj)
+        if request.user.branch_id is None:
+            return (("Where", {"fields": ("branch",)}), *self.add_fieldsets)
+        return self.add_fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj=None):
+        return super().get_readonly_fields(request, obj) if obj else ()
+
+    def render_change_form(self, request: HttpRequest, context, *args, **kwargs):
+        """Offer one button: what was made is shown next, and is not changed there."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)

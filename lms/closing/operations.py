@@ -114,15 +114,26 @@ def last_closed() -> date | None:
     return done.aggregate(day=Max("day"))["day"]
 
 
-def _must_be_next(day: date) -> None:
-    latest = DayClose.objects.aggregate(day=Max("day"))["day"]
-    if latest is None:
-        return
-    if day < latest:
-        raise Refused(f"{dates.show(latest)} is closed already: days are closed in order.")
-    if day > latest + ONE_DAY or (day > latest and last_closed() != latest):
+def must_be_closable(day: date, *, on: date) -> None:
+    """Raise Refused for a day that is not over on `on`, or before one that is closed."""
+    if day >= on:
+        raise Refused(f"{dates.show(day)} is not over yet.", field="day")
+    last = latest()
+    if last is not None and day < last:
         raise Refused(
-            f"{dates.show(latest)} was the last day closed: close the missed days one by one."
+            f"{dates.show(last)} is closed already: days are closed in order.", field="day"
+        )
+
+
+def _must_be_next(day: date) -> None:
+    last = latest()
+    if last is None:
+        return
+    if day < last:
+        raise Refused(f"{dates.show(last)} is closed already: days are closed in order.")
+    if day > last + ONE_DAY or (day > last and last_closed() != last):
+        raise Refused(
+            f"{dates.show(last)} was the last day closed: close the missed days one by one."
         )
 
 

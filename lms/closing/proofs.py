@@ -61,9 +61,10 @@ def prove(on: date | None = None) -> list[Proved]:
     """
     if on is not None:
         return _as_of(on)
-    booked = _booked(balances(date.max))
+    found = balances(date.max)
+    booked = _booked(found)
     return [
-        *_sides(balances(date.max)),
+        *_sides(found),
         *_carried(),
         *_loans(booked),
         *_receipts(booked),

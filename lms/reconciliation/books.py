@@ -52,18 +52,6 @@ def start_of(account_id: str) -> date:
     return Reconciliation.objects.of(account_id).values_list("first", flat=True)[0]
 
 
-def ledger_balance(account_id: str, on: date) -> Decimal:
-    """Return the debit balance of the account at the end of a day."""
-    rows = Transfer.objects.filter(date__lte=on).order_by()
-    return sum(
-        (
-            sign * rows.filter(**{side: account_id}).aggregate(sum=money.total("amount"))["sum"]
-            for side, sign in (("debit", 1), ("credit", -1))
-        ),
-        money.ZERO,
-    )
-
-
 def moved(account_id: str):
     """Return transfers of the account grouped by entry, with `moved` and `document` of each."""
     sign = Case(

@@ -18,6 +18,7 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 
 from lms import money
+from lms.ledger.balances import balance
 from lms.ledger.models import Transfer
 from lms.money import ZERO
 from lms.reconciliation import books
@@ -103,7 +104,7 @@ def work_out(reconciliation: Reconciliation) -> Proof:
     return Proof(
         on=reconciliation.last,
         closing=reconciliation.closing,
-        ledger=books.ledger_balance(reconciliation.account_id, reconciliation.last),
+        ledger=balance(reconciliation.account_id, reconciliation.last).net,
         brought_forward=_brought_forward(reconciliation),
         missing_here=sums[Verdict.MISSING_HERE],
         duplicate=sums[Verdict.DUPLICATE],
@@ -132,7 +133,7 @@ def _differences(reconciliation: Reconciliation) -> Decimal:
 def _brought_forward(reconciliation: Reconciliation) -> Decimal:
     """Return by how much statement and books differed before the first reconciliation began."""
     first = Reconciliation.objects.of(reconciliation.account_id)[0]
-    before = books.ledger_balance(first.account_id, first.first - timedelta(days=1))
+    before = balance(first.account_id, first.first - timedelta(days=1)).net
     return (first.opening or ZERO) - before
 
 

@@ -4,7 +4,8 @@ Set DATABASE_URL to a PostgreSQL database; the work is done in scratch databases
 each book (10,000 and 100,000 active loans of 12 instalments, a fifth late, interest accrued daily)
 three nights are closed twice, in turn and each in a process of its own:
 
-close_day  all steps, in chunks that resume, with locks, failures and progress;
+close_day  all steps, in chunks that resume, with locks, failures and progress, and the proof of
+           the books, which the floor does not do;
 floor      the same work as one transaction of bare SQL statements on the same tables.
 
 Both must end in the same rows. Then the last night is run again, and one of a broken loan. Exits

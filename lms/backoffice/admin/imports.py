@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from lms import dates
 from lms.backoffice.base import StaffAdmin
+from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import StaffDialog
 from lms.errors import Refused
 from lms.imports import operations as imports
@@ -68,15 +69,14 @@ class ImportLink:
 
 
 # --- Bringing a file -----------------------------------------------------------------------------
-class ImportForm(forms.ModelForm):
-    """What it is and the file. Uploads while it is validated: only reading the file tells."""
+class ImportForm(OperationForm):
+    """What it is and the file. Only reading it tells what is in it."""
 
     file = forms.FileField(
         label="File",
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.xlsx"}),
         help_text="CSV or Excel (.xlsx). Nothing is imported before you have seen what it changes.",
     )
-    staff = None  # set by the page
 
     class Meta:
         model = ImportJob
@@ -89,19 +89,11 @@ class ImportForm(forms.ModelForm):
             (kind.code, kind.label) for kind in imports.kinds_for(self.staff)
         ]
 
-    def _post_clean(self) -> None:
-        if self.errors:
-            return
-        file = self.cleaned_data["file"]
-        try:
-            self.instance = imports.upload(
-                kind=self.cleaned_data["kind"],
-                content=file.read(),
-                filename=file.name,
-                by=self.staff,
-            )
-        except Refused as refusal:
-            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
+    def carry_out(self, answers: dict) -> ImportJob:
+        file = answers["file"]
+        return imports.upload(
+            kind=answers["kind"], content=file.read(), filename=file.name, by=self.staff
+        )
 
 
 class Column(NamedTuple):
@@ -305,8 +297,8 @@ class ImportJobResource(ModelResource):
 
 
 @admin.register(ImportJob)
-class ImportJobAdmin(ImportActions, StaffAdmin):
-    opens = frozenset({"add"})
+class ImportJobAdmin(ImportActions, AddsByForm, StaffAdmin):
+    add_form = ImportForm
     resource_classes = (ImportJobResource,)
     list_display = ("filename", "kind", "shown_status", "rows", "new", "changed", "unchanged",
                     "wrong", "left_out", "created_by", "created_at")  # fmt: skip
@@ -361,13 +353,6 @@ class ImportJobAdmin(ImportActions, StaffAdmin):
             *super().get_urls(),
         ]
 
-    def get_form(self, request, obj=None, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, **kwargs)
-        form = super().get_form(request, obj, form=ImportForm, **kwargs)
-        form.staff = request.user
-        return form
-
     def add_view(self, request, form_url="", extra_context=None):
         """Take the file in; then, outside that transaction, check it if it is small."""
         asked = (request.POST.get("kind"), request.GET.get("kind"))
@@ -381,15 +366,6 @@ class ImportJobAdmin(ImportActions, StaffAdmin):
 
     def get_changeform_initial_data(self, request):
         return {"kind": request.GET.get("kind", "")}
-
-    def save_form(self, request, form, change):
-        return form.instance
-
-    def save_model(self, request, obj, form, change):
-        """Nothing is left to save: the form carried the operation out."""
-
-    def save_related(self, request, form, formsets, change):
-        """Nor is there anything beside it."""
 
     def response_add(self, request, obj, post_url_continue=None):
         """Show how the file stands. The worker's order is committed together with the file."""

@@ -137,13 +137,7 @@ class DayCloseAdmin(StaffAdmin):
 
 def _queue(day: date, *, by) -> None:
     """Let a worker close a day. Raises Refused for one that cannot be closed now."""
-    if day > yesterday():
-        raise Refused(f"{dates.show(day)} is not over yet.", field="day")
-    latest = operations.latest()
-    if latest and day < latest:
-        raise Refused(
-            f"{dates.show(latest)} is closed already: days are closed in order.", field="day"
-        )
+    operations.must_be_closable(day, on=dates.today())
     async_task(JOB, day=day.isoformat(), by=by.pk)
 
 

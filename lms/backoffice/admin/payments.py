@@ -25,10 +25,10 @@ from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.base import StaffAdmin
+from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.totals import Totals
 from lms.customers.models import Customer
-from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import collection
 from lms.money import kes
@@ -40,15 +40,14 @@ MOST_FOUND = 500
 
 
 # --- Taking money ------------------------------------------------------------------------
-class PaymentForm(forms.ModelForm):
-    """A cashier's four fields. Receives and places the payment while the form is validated.
+class PaymentForm(OperationForm):
+    """A cashier's four fields. Receives and places the payment.
 
     Whether a reference was posted before is known only to the database, so the operation decides
     and its refusals are the form's errors. The key makes a second click the same payment.
     """
 
     form_key = forms.CharField(max_length=64, widget=forms.HiddenInput)
-    staff = None  # set by the page
 
     class Meta:
         model = Payment
@@ -64,21 +63,18 @@ class PaymentForm(forms.ModelForm):
         self.fields["account"].required = True
         self.fields["account"].label = "Loan number"
 
+    def carry_out(self, answers: dict) -> Payment:
+        return routing.take(
+            request_key=answers.pop("form_key"),
+            by=self.staff,
+            on=dates.today(),
+            branch=self.staff.branch,
+            **answers,
+        )
+
     def _post_clean(self) -> None:
-        if self.errors:
-            return
-        answers = dict(self.cleaned_data)
-        try:
-            self.instance = routing.take(
-                request_key=answers.pop("form_key"),
-                by=self.staff,
-                on=dates.today(),
-                branch=self.staff.branch,
-                **answers,
-            )
-        except Refused as refusal:
-            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
-        else:
+        super()._post_clean()
+        if not self.errors:
             routing.tell(self.instance, now=dates.now())
 
 
@@ -221,9 +217,9 @@ class PaymentActions:
 
 # --- The page ----------------------------------------------------------------------------
 @admin.register(Payment)
-class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
+class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     import_kind = "payments"
-    opens = frozenset({"add"})
+    add_form = PaymentForm
     resource_classes = (PaymentResource,)
     list_display = ("receipt_number", "value_date", "method", "shown_reference", "shown_amount",
                     "payer", "account", "shown_status", "credit")  # fmt: skip
@@ -268,29 +264,9 @@ class PaymentAdmin(ImportLink, PaymentActions, Totals, StaffAdmin):
     def get_readonly_fields(self, request, obj=None):
         return self.readonly_fields if obj else ()
 
-    def get_form(self, request, obj=None, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, **kwargs)
-        form = super().get_form(request, obj, form=PaymentForm, **kwargs)
-        form.staff = request.user
-        return form
-
     def get_changeform_initial_data(self, request):
         asked = super().get_changeform_initial_data(request)
         return {"account": asked.get("account", "")}
-
-    def save_form(self, request, form, change):
-        return form.instance
-
-    def save_model(self, request, obj, form, change):
-        """Nothing is left to save: the form carried the operation out."""
-
-    def save_related(self, request, form, formsets, change):
-        """Nor is there anything beside it."""
-
-    def response_post_save_add(self, request, obj):
-        """Show the receipt of what was just taken."""
-        return HttpResponseRedirect(reverse("admin:payments_payment_change", args=[obj.pk]))
 
     def get_urls(self):
         view = self.admin_site.admin_view

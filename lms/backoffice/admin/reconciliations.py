@@ -20,8 +20,8 @@ from unfold.enums import ActionVariant
 
 from lms import dates
 from lms.backoffice.base import StaffAdmin
+from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog, reason_field
-from lms.errors import Refused
 from lms.money import kes
 from lms.reconciliation import ageing, books, proof
 from lms.reconciliation.models import Reconciliation, StatementLine, Verdict
@@ -42,10 +42,8 @@ WAITING = (Verdict.MISSING_HERE, Verdict.MISSING_THERE, Verdict.DIFFERS, Verdict
 
 
 # --- Beginning -----------------------------------------------------------------------------------
-class BeginForm(forms.ModelForm):
-    """The account and the period. Begins while it is validated: the operation decides."""
-
-    staff = None  # set by the page
+class BeginForm(OperationForm):
+    """The account and the period."""
 
     class Meta:
         model = Reconciliation
@@ -57,13 +55,8 @@ class BeginForm(forms.ModelForm):
         for name in ("opening", "closing"):
             self.fields[name].help_text = "Leave empty where the statement itself tells it."
 
-    def _post_clean(self) -> None:
-        if self.errors:
-            return
-        try:
-            self.instance = beginning.begin(by=self.staff, on=dates.today(), **self.cleaned_data)
-        except Refused as refusal:
-            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
+    def carry_out(self, answers: dict) -> Reconciliation:
+        return beginning.begin(by=self.staff, on=dates.today(), **answers)
 
 
 # --- Dialogs -------------------------------------------------------------------------------------
@@ -284,8 +277,8 @@ class ReconciliationResource(ModelResource):
 
 
 @admin.register(Reconciliation)
-class ReconciliationAdmin(ReconciliationActions, StaffAdmin):
-    opens = frozenset({"add"})
+class ReconciliationAdmin(ReconciliationActions, AddsByForm, StaffAdmin):
+    add_form = BeginForm
     resource_classes = (ReconciliationResource,)
     list_display = ("number", "account", "first", "last", "shown_closing", "state", "waiting",
                     "made_by", "signed_by")  # fmt: skip
@@ -320,29 +313,6 @@ class ReconciliationAdmin(ReconciliationActions, StaffAdmin):
         )
         rows = super().get_queryset(request).select_related(*self.list_select_related)
         return rows.annotate(lines_waiting=Coalesce(Subquery(own), 0))
-
-    # --- Beginning -----------------------------------------------------------------------------
-    def get_form(self, request, obj=None, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, **kwargs)
-        form = super().get_form(request, obj, form=BeginForm, **kwargs)
-        form.staff = request.user
-        return form
-
-    def save_form(self, request, form, change):
-        return form.instance
-
-    def save_model(self, request, obj, form, change):
-        """Nothing is left to save: the form carried the operation out."""
-
-    def save_related(self, request, form, formsets, change):
-        """Nor is there anything beside it."""
-
-    def response_post_save_add(self, request, obj):
-        """Show what was begun: its statement is brought from there."""
-        return HttpResponseRedirect(
-            reverse("admin:reconciliation_reconciliation_change", args=[obj.pk])
-        )
 
     # --- One period ----------------------------------------------------------------------------
     def get_urls(self):

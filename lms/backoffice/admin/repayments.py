@@ -21,6 +21,7 @@ from lms.backoffice.admin.repayment_actions import RepaymentActions
 from lms.backoffice.admin.stk import RepaymentStkPush
 from lms.backoffice.badges import late_badge
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
+from lms.backoffice.by_operation import SavedByItsForm
 from lms.backoffice.forms import reason_field
 from lms.backoffice.totals import Totals
 from lms.errors import Refused
@@ -191,7 +192,9 @@ class RepaymentResource(ModelResource):
 
 # --- The page ------------------------------------------------------------------------------------
 @admin.register(Repayment)
-class RepaymentAdmin(ImportLink, RepaymentStkPush, RepaymentActions, Totals, StaffAdmin):
+class RepaymentAdmin(
+    ImportLink, RepaymentStkPush, RepaymentActions, SavedByItsForm, Totals, StaffAdmin
+):
     import_kind = "schedule"
     opens = frozenset({"add", "change"})
     form = RepaymentForm
@@ -295,15 +298,6 @@ class RepaymentAdmin(ImportLink, RepaymentStkPush, RepaymentActions, Totals, Sta
         form = super().get_form(request, obj, **kwargs)
         form.staff = request.user
         return form
-
-    def save_form(self, request, form, change):
-        return form.instance
-
-    def save_model(self, request, obj, form, change):
-        """Nothing is left to save: the form carried the operation out."""
-
-    def save_related(self, request, form, formsets, change):
-        """Nothing beside an instalment is written on its page."""
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         row = self.get_object(request, object_id) if object_id else None

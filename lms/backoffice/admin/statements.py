@@ -2,7 +2,7 @@
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import reverse
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import (
@@ -15,8 +15,8 @@ from unfold.widgets import (
 )
 
 from lms.backoffice.base import StaffAdmin
+from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
-from lms.errors import Refused
 from lms.ledger.models import Account
 from lms.reconciliation.models import (
     BankLayout,
@@ -34,15 +34,14 @@ FILE_COLOURS = {
 
 
 # --- Files ---------------------------------------------------------------------------------------
-class BringForm(forms.ModelForm):
-    """The period and the file. Reads it while it is validated: only reading tells."""
+class BringForm(OperationForm):
+    """The period and the file. Only reading tells what is in it."""
 
     file = forms.FileField(
         label="File",
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.txt,.xlsx"}),
         help_text="CSV or Excel (.xlsx). No line is taken in before you have seen what it says.",
     )
-    staff = None  # set by the page
 
     class Meta:
         model = StatementFile
@@ -54,20 +53,14 @@ class BringForm(forms.ModelForm):
         self.fields["reconciliation"].queryset = periods
         self.fields["layout"].help_text = "Only for statements of a bank."
 
-    def _post_clean(self) -> None:
-        if self.errors:
-            return
-        answers = self.cleaned_data
-        try:
-            self.instance = importing.bring(
-                answers["reconciliation"],
-                content=answers["file"].read(),
-                filename=answers["file"].name,
-                layout=answers["layout"],
-                by=self.staff,
-            )
-        except Refused as refusal:
-            self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
+    def carry_out(self, answers: dict) -> StatementFile:
+        return importing.bring(
+            answers["reconciliation"],
+            content=answers["file"].read(),
+            filename=answers["file"].name,
+            layout=answers["layout"],
+            by=self.staff,
+        )
 
 
 class TakeDialog(StaffDialog):
@@ -165,8 +158,8 @@ class StatementFileResource(ModelResource):
 
 
 @admin.register(StatementFile)
-class StatementFileAdmin(FileActions, StaffAdmin):
-    opens = frozenset({"add"})
+class StatementFileAdmin(FileActions, AddsByForm, StaffAdmin):
+    add_form = BringForm
     resource_classes = (StatementFileResource,)
     list_display = ("filename", "reconciliation", "state", "new", "known", "outside", "failed",
                     "wrong", "brought_by", "brought_at")  # fmt: skip
@@ -183,30 +176,8 @@ class StatementFileAdmin(FileActions, StaffAdmin):
     add_form_template = "admin/reconciliation/add_file.html"
     change_form_outer_before_template = "admin/reconciliation/file.html"
 
-    def get_form(self, request, obj=None, **kwargs):
-        if obj is not None:
-            return super().get_form(request, obj, **kwargs)
-        form = super().get_form(request, obj, form=BringForm, **kwargs)
-        form.staff = request.user
-        return form
-
     def get_changeform_initial_data(self, request):
         return {"reconciliation": request.GET.get("reconciliation", "")}
-
-    def save_form(self, request, form, change):
-        return form.instance
-
-    def save_model(self, request, obj, form, change):
-        """Nothing is left to save: the form carried the operation out."""
-
-    def save_related(self, request, form, formsets, change):
-        """Nor is there anything beside it."""
-
-    def response_post_save_add(self, request, obj):
-        """Show what the file says before anything is taken in."""
-        return HttpResponseRedirect(
-            reverse("admin:reconciliation_statementfile_change", args=[obj.pk])
-        )
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         file = self.get_object(request, object_id) if object_id else None

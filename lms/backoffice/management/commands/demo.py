@@ -84,7 +84,7 @@ class Command(BaseCommand):
 
     def _prepare(self, around: Surroundings, *, fresh: bool) -> None:
         """Bring the data up in a process of its own, whose refusal is then this one's."""
-        self.stdout.write("Preparing the demo: about half a minute the first time…")
+        self.stdout.write("Preparing the demo: about a minute the first time…")
         self.stdout.flush()
         with around.log("data").open("wb") as log:
             done = subprocess.run(  # noqa: S603  our own command line
