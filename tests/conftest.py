@@ -58,28 +58,6 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
 
 
 @pytest.fixture
-def empty_database(django_db_setup, django_db_blocker, tmp_path):
-    """A database without tables, in the place of the tests' own."""
-    own = connection.settings_dict["NAME"]
-    with django_db_blocker.unblock():
-        connection.close()
-        if connection.vendor == "postgresql":
-            name = f"{own}_migrations"
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-                cursor.execute(f"CREATE DATABASE {name}")
-        else:
-            name = tmp_path / "empty.sqlite3"
-        connection.settings_dict["NAME"] = name
-        yield
-        connection.close()
-        connection.settings_dict["NAME"] = own
-        if connection.vendor == "postgresql":
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {name}")
-
-
-@pytest.fixture
 def committed(transactional_db):
     """A database in which commits are real, for threads and processes; flushed afterwards."""
     seed()

@@ -143,36 +143,10 @@ POSTED_TO = frozenset(row.code for row in ACCOUNTS if not row.is_header)
 
 
 def seed(account_model) -> None:
-    """Create the accounts that are missing. Used by the migrations; runs any number of times.
-
-    Fields that the model does not have yet, in an early migration, are left out.
-    """
-    known = {field.attname for field in account_model._meta.concrete_fields}
+    """Create the accounts that are missing. Used by the migrations; runs any number of times."""
     account_model.objects.bulk_create(
-        [
-            account_model(**{name: value for name, value in _fields(row).items() if name in known})
-            for row in ACCOUNTS
-        ],
-        ignore_conflicts=True,
+        [account_model(**_fields(row)) for row in ACCOUNTS], ignore_conflicts=True
     )
-
-
-def arrange(account_model) -> None:
-    """Put the accounts of an older chart under their headers, with their sides and rules.
-
-    An account that the office made itself under one of these codes is let be where it is of
-    another kind, or where a header should stand and money was posted.
-    """
-    for row in ACCOUNTS:
-        found = account_model.objects.filter(pk=row.code, kind=row.kind)
-        if row.is_header:
-            found = found.filter(debits=None, credits=None)
-        found.update(
-            parent_id=row.parent,
-            is_header=row.is_header,
-            is_contra=row.is_contra,
-            takes_manual_entries=row.takes_manual_entries,
-        )
 
 
 def _fields(row: Row) -> dict:

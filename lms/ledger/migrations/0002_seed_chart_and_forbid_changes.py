@@ -9,14 +9,16 @@ def seed(apps, schema_editor):
 
 def install(apps, schema_editor):
     immutability.install(schema_editor.connection)
+    immutability.guard_closed(schema_editor.connection)
 
 
 def remove(apps, schema_editor):
+    immutability.unguard_closed(schema_editor.connection)
     immutability.remove(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0001_initial")]
+    dependencies = [("ledger", "0001_tables")]
 
     operations = [
         # The accounts stay when this is undone: transfers may stand on them.

@@ -8,7 +8,7 @@ def seed(apps, schema_editor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("notifications", "0001_initial")]
+    dependencies = [("notifications", "0001_tables")]
 
     # Backwards there is nothing to do: the step before drops the table, edited templates and all.
     operations = [migrations.RunPython(seed, migrations.RunPython.noop)]

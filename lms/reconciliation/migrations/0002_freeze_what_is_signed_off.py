@@ -12,6 +12,6 @@ def remove(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reconciliation", "0001_initial")]
+    dependencies = [("reconciliation", "0001_tables")]
 
     operations = [migrations.RunPython(install, remove)]

@@ -30,6 +30,6 @@ def seed(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("staff", "0002_keep_holidays")]
+    dependencies = [("staff", "0001_tables")]
 
     operations = [migrations.RunPython(seed, migrations.RunPython.noop)]

@@ -21,6 +21,6 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("loans", "0002_index_open_instalments")]
+    dependencies = [("loans", "0001_tables")]
 
     operations = [migrations.RunPython(create, drop)]

@@ -73,6 +73,6 @@ def seed(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("loans", "0006_require_the_day_of_allocations")]
+    dependencies = [("loans", "0002_relate_status_to_due_date")]
 
     operations = [migrations.RunPython(seed, migrations.RunPython.noop)]
