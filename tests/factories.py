@@ -8,6 +8,8 @@ from decimal import Decimal
 from django.contrib.auth.models import Group
 
 from lms.customers.models import Customer
+from lms.ledger import chart
+from lms.ledger.models import Account, PostingProfile
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import lifecycle, security
 from lms.staff.models import Branch, Staff
@@ -91,6 +93,19 @@ def otieno() -> Customer:
     return Customer.objects.filter(phone="254722000111").first() or customer(
         "Otieno Ouma", "254722000111"
     )
+
+
+def profile() -> PostingProfile:
+    """Business loans, posted to an account of their own wherever that can be: 1110B for 1110."""
+    found, is_new = PostingProfile.objects.get_or_create(name="Business loans")
+    if is_new:
+        common = Account.objects.filter(pk__in=chart.PER_PRODUCT)
+        for account in common:
+            own = Account.objects.get(pk=account.pk)
+            own.code, own.name, own.stands_for = f"{account.code}B", f"{own.name}, business", account
+            own.save(force_insert=True)
+            found.accounts.add(own)
+    return found
 
 
 def product(**fields) -> LoanProduct:

@@ -3,7 +3,7 @@
 from functools import cache
 from itertools import product
 
-from lms.ledger import chart, postings
+from lms.ledger import chart, postings, profiles
 from lms.ledger.models import Transfer
 
 MONEY = (
@@ -46,5 +46,10 @@ def is_listed(event: str, debit: str, credit: str) -> bool:
 
 def unlisted() -> list[Rule]:
     """Return what was posted and is not in the table."""
+    commons = profiles.common()
     posted = Transfer.objects.order_by().values_list("entry__kind", "debit_id", "credit_id")
-    return sorted(rule for rule in set(posted.distinct()) if not is_listed(*rule))
+    found = {
+        (kind, commons.get(debit, debit), commons.get(credit, credit))
+        for kind, debit, credit in posted.distinct()
+    }
+    return sorted(rule for rule in found if not is_listed(*rule))

@@ -171,6 +171,7 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
             Entry("Journal", "ledger.journalentry", "menu_book"),
             Entry("Transfers", "ledger.transfer", "swap_horiz"),
             Entry("Accounts", "ledger.account", "account_tree"),
+            Entry("Posting profiles", "ledger.postingprofile", "alt_route"),
             Entry("Months of the books", "ledger.period", "event_available"),
             Entry("Proofs of the books", "closing.proof", "fact_check"),
         ),

@@ -17,6 +17,7 @@ from lms.closing.models import DayClose, Proof
 from lms.ledger import chart
 from lms.ledger.balances import Balance, balances
 from lms.ledger.models import JournalEntry, Period, PeriodBalance, Transfer
+from lms.ledger.profiles import codes_of, together
 from lms.loans.models import LoanSnapshot
 from lms.loans.operations.night import proving
 from lms.loans.operations.night.proving import SHOWN, Wrong
@@ -122,7 +123,8 @@ def _tell(off: list[Proved], *, on: date) -> None:
 
 
 def _booked(found: dict[str, Balance]) -> Callable[[str], Decimal]:
-    """Return what an account stands at, in debit."""
+    """Return what an account stands at in debit, with those that take its place for some loans."""
+    found = together(found)
     return lambda code: found.get(code, Balance()).net
 
 
@@ -250,9 +252,10 @@ def _as_of(on: date) -> list[Proved]:
     sums = taken.order_by().aggregate(**{name: money.total(name) for name in RECEIVABLES})
     later = Transfer.objects.filter(date__lte=on, entry__posted_at__gt=night.finished_at).order_by()
     for name, account in RECEIVABLES.items():
+        codes = codes_of(account)
         since = (
-            later.filter(debit=account).aggregate(sum=money.total("amount"))["sum"]
-            - later.filter(credit=account).aggregate(sum=money.total("amount"))["sum"]
+            later.filter(debit__in=codes).aggregate(sum=money.total("amount"))["sum"]
+            - later.filter(credit__in=codes).aggregate(sum=money.total("amount"))["sum"]
         )
         proved.append(
             Proved(

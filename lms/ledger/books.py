@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection
 
 from lms import dates
 from lms.errors import Refused
-from lms.ledger.immutability import CLOSED, CLOSED_THROUGH
+from lms.ledger.immutability import CLOSED, CLOSED_THROUGH, UNUSABLE
 
 
 def closed_through() -> date | None:
@@ -45,13 +45,18 @@ def must_be_open(on: date, *, field: str = "on") -> None:
 
 
 @contextmanager
-def refusing_closed(on: date) -> Iterator[None]:
-    """Turn the refusal of the database to post into a closed month into one that staff can read."""
+def refusing(on: date) -> Iterator[None]:
+    """Turn what the database refuses to post on a day into a sentence that staff can read."""
     try:
         yield
     except IntegrityError as error:
-        if CLOSED not in str(error):
-            raise
-        raise Refused(
-            f"{on:%B %Y} is closed: take a later day, or ask to reopen it.", field="on"
-        ) from error
+        if CLOSED in str(error):
+            raise Refused(
+                f"{on:%B %Y} is closed: take a later day, or ask to reopen it.", field="on"
+            ) from error
+        if UNUSABLE in str(error):
+            raise Refused(
+                "An account of this entry is a header or no longer in use: "
+                "make it active again, or take another."
+            ) from error
+        raise

@@ -140,6 +140,35 @@ ACCOUNTS = (
 )
 
 POSTED_TO = frozenset(row.code for row in ACCOUNTS if not row.is_header)
+# What operations post to by themselves: everything but what people type.
+NEEDED = POSTED_TO - {
+    FIXED_ASSETS,
+    ACCUMULATED_DEPRECIATION,
+    FUNDER_LOANS,
+    TAX_PAYABLE,
+    ACCRUALS,
+    SHARE_CAPITAL,
+    OTHER_INCOME,
+    SALARIES,
+    RENT,
+    OFFICE,
+    FINANCE_COSTS,
+    DEPRECIATION,
+}
+# What loans of a product may have accounts of their own for. Balances that only mirror others
+# (interest not yet earned or in suspense, the allowance) are common to all products.
+PER_PRODUCT = (
+    LOAN_PRINCIPAL,
+    INTEREST_RECEIVABLE,
+    FEES_RECEIVABLE,
+    PENALTIES_RECEIVABLE,
+    INTEREST_INCOME,
+    FEE_INCOME,
+    PENALTY_INCOME,
+    RECOVERIES,
+    WAIVERS,
+    LOANS_WRITTEN_OFF,
+)
 
 
 def seed(account_model) -> None:

@@ -8,6 +8,8 @@ TABLES = ("ledger_journalentry", "ledger_transfer")
 # What the triggers of closed months say; `operations` turns it into a sentence.
 CLOSED = "ledger_period_closed"
 CLOSED_THROUGH = "SELECT MAX(last) FROM ledger_period WHERE status = 'closed'"
+# What the triggers of the chart say of a header, and of an account that is no longer in use.
+UNUSABLE = "ledger_account_takes_no_postings"
 
 
 def install(connection) -> None:
@@ -62,6 +64,40 @@ def guard_closed(connection) -> None:
                 f"BEGIN SELECT RAISE(ABORT, '{CLOSED}'); END"
             )
             cursor.execute(f"CREATE TRIGGER {table}_open AFTER INSERT ON {table} {action}")
+
+
+def guard_accounts(connection) -> None:
+    """Refuse transfers on a header, or on an account that is no longer in use."""
+    unguard_accounts(connection)
+    wrong = (
+        "SELECT 1 FROM {} ledger_account AS a WHERE a.code IN ({}.debit_id, {}.credit_id) "
+        "AND (a.is_header OR NOT a.is_active)"
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION ledger_refuse_account() RETURNS trigger AS $$ BEGIN "
+                f"IF EXISTS ({wrong.format('posted,', 'posted', 'posted')}) THEN "
+                f"RAISE EXCEPTION '{UNUSABLE}' USING ERRCODE = 'check_violation'; END IF; "
+                "RETURN NULL; END $$ LANGUAGE plpgsql"
+            )
+            action = (
+                "REFERENCING NEW TABLE AS posted FOR EACH STATEMENT "
+                "EXECUTE FUNCTION ledger_refuse_account()"
+            )
+        else:
+            action = (
+                f"WHEN EXISTS ({wrong.format('', 'NEW', 'NEW')}) "
+                f"BEGIN SELECT RAISE(ABORT, '{UNUSABLE}'); END"
+            )
+        cursor.execute(
+            f"CREATE TRIGGER ledger_transfer_usable AFTER INSERT ON ledger_transfer {action}"
+        )
+
+
+def unguard_accounts(connection) -> None:
+    """Drop the trigger of unusable accounts."""
+    _drop(connection, "ledger_transfer", "ledger_transfer_usable")
 
 
 def unguard_closed(connection) -> None:

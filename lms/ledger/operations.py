@@ -1,15 +1,20 @@
 """The verbs that write to the books: post an entry, reverse an entry."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
-from lms.ledger.books import must_be_open, open_day, refusing_closed
+from lms.ledger.books import must_be_open, open_day, refusing
 from lms.ledger.models import JournalEntry, Transfer
+
+# The account posted to by the account of the chart whose place it takes.
+Accounts = Mapping[str, str]
+COMMON: Accounts = MappingProxyType({})
 
 
 class Line(NamedTuple):
@@ -32,6 +37,7 @@ class Posting(NamedTuple):
     lines: Iterable[Line]
     branch_id: int
     subject: str
+    accounts: Accounts = COMMON
 
 
 def post(
@@ -44,14 +50,16 @@ def post(
     branch_id: int,
     by,
     subject: str = "",
+    accounts: Accounts = COMMON,
     reverses: JournalEntry | None = None,
     on_that_day: bool = False,
 ) -> JournalEntry:
     """Post one entry of transfers, inside the transaction of the business change it belongs to.
 
-    Lines of zero are left out. `reference` names the event. What happened on a day of a closed
-    month stands in the books on the first open day; `on_that_day` refuses it instead.
-    Raises Refused when that event is posted already, or when nothing is left to post.
+    Lines of zero are left out; `accounts` take the place of those of the chart. `reference` names
+    the event. What happened on a day of a closed month stands in the books on the first open day;
+    `on_that_day` refuses it instead. Raises Refused when that event is posted already, when
+    nothing is left to post, or for an account that takes no postings.
     """
     wanted = [line for line in lines if line.amount]
     if not wanted:
@@ -62,7 +70,7 @@ def post(
         day = open_day(on)
     try:
         # No savepoint: whoever is refused here ends the transaction it belongs to.
-        with refusing_closed(day), transaction.atomic(savepoint=False):
+        with refusing(day), transaction.atomic(savepoint=False):
             entry = JournalEntry.objects.create(
                 date=day,
                 kind=kind,
@@ -73,18 +81,9 @@ def post(
             )
     except IntegrityError as error:
         raise Refused(f"This is posted already ({reference}).") from error
-    Transfer.objects.bulk_create(
-        Transfer(
-            entry=entry,
-            date=day,
-            debit_id=line.debit,
-            credit_id=line.credit,
-            amount=line.amount,
-            branch_id=line.branch_id or branch_id,
-            subject=subject,
-        )
-        for line in wanted
-    )
+    with refusing(day):
+        posting = Posting(reference, narration, wanted, branch_id, subject, accounts)
+        Transfer.objects.bulk_create(_transfers(entry, posting))
     return entry
 
 
@@ -92,10 +91,11 @@ def post_many(postings: Iterable[Posting], *, kind: str, on: date, by) -> list[J
     """Post many entries of one kind and day in a few statements, inside the caller's transaction.
 
     Lines of zero are left out; a day of a closed month becomes the first open one. Raises
-    IntegrityError when one of the events is posted already.
+    IntegrityError when one of the events is posted already, and Refused for an account that takes
+    no postings.
     """
     postings, day = list(postings), open_day(on)
-    with refusing_closed(day):
+    with refusing(day):
         entries = JournalEntry.objects.bulk_create(
             (
                 JournalEntry(
@@ -109,24 +109,31 @@ def post_many(postings: Iterable[Posting], *, kind: str, on: date, by) -> list[J
             ),
             batch_size=1000,
         )
-    Transfer.objects.bulk_create(
-        (
-            Transfer(
+        Transfer.objects.bulk_create(
+            (
+                transfer
+                for entry, posting in zip(entries, postings, strict=True)
+                for transfer in _transfers(entry, posting)
+            ),
+            batch_size=1000,
+        )
+    return entries
+
+
+def _transfers(entry: JournalEntry, posting: Posting) -> Iterator[Transfer]:
+    """Yield what a posting moves. Lines of zero are left out."""
+    places = posting.accounts
+    for line in posting.lines:
+        if line.amount:
+            yield Transfer(
                 entry=entry,
-                date=day,
-                debit_id=line.debit,
-                credit_id=line.credit,
+                date=entry.date,
+                debit_id=places.get(line.debit, line.debit),
+                credit_id=places.get(line.credit, line.credit),
                 amount=line.amount,
                 branch_id=line.branch_id or posting.branch_id,
                 subject=posting.subject,
             )
-            for entry, posting in zip(entries, postings, strict=True)
-            for line in posting.lines
-            if line.amount
-        ),
-        batch_size=1000,
-    )
-    return entries
 
 
 def reverse(entry: JournalEntry, *, reason: str, on: date, by) -> JournalEntry:

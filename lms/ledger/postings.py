@@ -3,6 +3,7 @@
 An entry's kind names its event; each of its transfers is one of the pairs below, from any account
 of the left cell to any of the right. `money` stands for 1010 1011 1020 1021 1022 1030 1040, `any`
 for every account. An entry `…_reversal` mirrors its event: there the sides are swapped.
+An account of a posting profile is listed as the common one that it stands for.
 tests/postings.py reads this table and holds every entry of every test to it.
 
 event                | what                                 | debit          | credit

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.operations import Line, post, reverse
+from lms.ledger.operations import COMMON, Accounts, Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
 from lms.tills.models import DrawerMovement, DrawerSession
@@ -186,11 +186,13 @@ def pay_out(
     key: str,
     kind: str = Payout.Kind.DISBURSEMENT,
     debit: str = chart.LOAN_PRINCIPAL,
+    accounts: Accounts = COMMON,
 ) -> Payout:
     """Record money that left and post its entry, inside the caller's transaction.
 
     `lines` are the other transfers of the same event; the one that pays `amount` KES from where
-    money of `method` lies against `debit` is added here. `key` names the event.
+    money of `method` lies against `debit` is added here. `key` names the event; `accounts` take the
+    place of those of the chart.
     Raises Refused when the reference was used before, for a day of a closed month, and as
     `cash.drawer_of` does.
     """
@@ -205,6 +207,7 @@ def pay_out(
         branch_id=branch_id,
         by=by,
         subject=subject,
+        accounts=accounts,
         on_that_day=True,
     )
     cash.count_in(

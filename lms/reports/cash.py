@@ -157,7 +157,13 @@ def _line(account: Account, amounts: Sequence[Decimal], spans: Sequence[Span]) -
         Cell(amount, _book_target(span, counter=account.code) if amount else None)
         for amount, span in zip(amounts, spans, strict=True)
     )
-    return row(MEANINGS.get(account.code, account.name), *cells, level=1)
+    return row(_meaning(account), *cells, level=1)
+
+
+def _meaning(account: Account) -> str:
+    if common := MEANINGS.get(account.stands_for_id):
+        return f"{common}: {account.name}"
+    return MEANINGS.get(account.code, account.name)
 
 
 def _book_target(span: Span, **more: object):

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from lms import dates, money
 from lms.customers.models import Customer
-from lms.ledger import chart
+from lms.ledger import chart, profiles
 from lms.ledger.models import Transfer
 from lms.loans.models import Loan
 from lms.money import ZERO
@@ -87,6 +87,7 @@ def transfers_of(customer: Customer, scope: Scope) -> QuerySet[Transfer]:
 def standing(transfers: QuerySet[Transfer], on: date) -> dict[str, Decimal]:
     """Return what stood on each account of a customer at the end of a day (KES owed to us)."""
     found: dict[str, Decimal] = dict.fromkeys(OWN, ZERO)
+    commons = profiles.common()
     sums = (
         transfers.filter(date__lte=on)
         .order_by()
@@ -94,10 +95,10 @@ def standing(transfers: QuerySet[Transfer], on: date) -> dict[str, Decimal]:
         .annotate(sum=money.total("amount"))
     )
     for debit, credit, amount in sums:
-        if debit in found:
-            found[debit] += money.money(amount)
-        if credit in found:
-            found[credit] -= money.money(amount)
+        for code, signed in ((debit, amount), (credit, -amount)):
+            place = commons.get(code, code)
+            if place in found:
+                found[place] += money.money(signed)
     return found
 
 
@@ -150,21 +151,23 @@ def customer_statement(*, customer: Customer, first: date, last: date, scope: Sc
 
 def _events(transfers: QuerySet[Transfer]) -> list[tuple[Transfer, dict[str, Decimal]]]:
     """Return each entry that changes the account, with its amount in each column."""
-    ours = Q(debit__in=OWN) ^ Q(credit__in=OWN)
+    commons = profiles.common()
+    own = {*OWN, *(code for code, common in commons.items() if common in OWN)}
+    ours = Q(debit__in=own) ^ Q(credit__in=own)
     found: dict[tuple, tuple[Transfer, dict[str, Decimal]]] = {}
     for transfer in transfers.filter(ours).select_related("entry").order_by("date", "pk"):
-        adds = transfer.debit_id in OWN
-        own, other = (
-            (transfer.debit_id, transfer.credit_id)
-            if adds
-            else (transfer.credit_id, transfer.debit_id)
+        debit, credit = (
+            commons.get(code, code) for code in (transfer.debit_id, transfer.credit_id)
         )
-        amount = transfer.amount if adds else -transfer.amount
-        moved = Moved(own, other, transfer.entry.kind, amount)
+        moved = (
+            Moved(debit, credit, transfer.entry.kind, transfer.amount)
+            if debit in OWN
+            else Moved(credit, debit, transfer.entry.kind, -transfer.amount)
+        )
         key = (transfer.entry_id, transfer.subject)
         _, amounts = found.setdefault(key, (transfer, {}))
         column = column_of(moved)
-        amounts[column] = amounts.get(column, ZERO) + amount
+        amounts[column] = amounts.get(column, ZERO) + moved.amount
     return [event for event in found.values() if any(event[1].values())]
 
 

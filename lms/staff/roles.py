@@ -62,6 +62,7 @@ MODELS = {
     "customer": "customers",
     "customerdocument": "customers",
     "account": "ledger",
+    "postingprofile": "ledger",
     "period": "ledger",
     "journalentry": "ledger",
     "transfer": "ledger",
@@ -167,6 +168,7 @@ PREPARE_LOANS = {
 
 SEE_JOURNALS = {
     "account": "view",
+    "postingprofile": "view",
     "journalentry": "view",
     "transfer": "view",
     "manualjournal": "view",
@@ -269,6 +271,7 @@ ROLES: dict[str, tuple[list[dict[str, str]], Iterable[str]]] = {
             WRITE_JOURNALS,
             {
                 "account": "add change",
+                "postingprofile": "add change",
                 "dayclose": "view",
                 "closefailure": "view",
                 "proof": "view",

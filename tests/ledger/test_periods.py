@@ -129,7 +129,7 @@ def test_the_database_refuses_a_closed_month_whoever_posts(sold, kamau):
     with (
         pytest.raises(Refused, match="January 2026 is closed"),
         transaction.atomic(),
-        books.refusing_closed(date(2026, 1, 31)),
+        books.refusing(date(2026, 1, 31)),
     ):
         JournalEntry.objects.create(date=date(2026, 1, 31), kind="x", reference="x", narration="x")
 

@@ -21,6 +21,7 @@ from unfold.decorators import display
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.reports.links import address
 from lms.ledger import balances
+from lms.ledger.chart import PER_PRODUCT
 from lms.ledger.models import Account, JournalEntry, Transfer
 from lms.money import ZERO, kes
 from lms.reports.shape import report_target
@@ -49,7 +50,7 @@ class AccountAdmin(StaffAdmin):
         "code",
         "name",
         "kind",
-        "parent",
+        ("parent", "stands_for"),
         ("is_header", "is_contra"),
         ("takes_manual_entries", "is_active"),
     )
@@ -59,11 +60,15 @@ class AccountAdmin(StaffAdmin):
         if obj is None:
             return found
         fixed = ("code", "kind", "is_contra")
-        return (*found, *fixed, "is_header") if obj.is_used or obj.is_ours else (*found, *fixed)
+        if obj.is_used or obj.is_ours or obj.profiles.exists():
+            fixed += ("is_header", "stands_for")
+        return (*found, *fixed)
 
     def formfield_for_foreignkey(self, field, request, **kwargs):
         if field.name == "parent":
             kwargs["queryset"] = Account.objects.filter(is_header=True)
+        if field.name == "stands_for":
+            kwargs["queryset"] = Account.objects.filter(pk__in=PER_PRODUCT)
         return super().formfield_for_foreignkey(field, request, **kwargs)
 
     def get_changelist_instance(self, request):

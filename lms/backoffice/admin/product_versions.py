@@ -215,6 +215,7 @@ class ProductVersionAdmin(StaffAdmin):
                     ("rate", "rate_period"),
                     ("day_count", "recalculates"),
                     ("rebate", "income_basis"),
+                    "posting_profile",
                 )
             },
         ),

@@ -28,6 +28,7 @@ class LoanFacts(NamedTuple):
     customer_id: int
     disbursed_on: date | None
     allocation_order: str
+    posting_profile_id: int | None
 
     @property
     def number(self) -> str:

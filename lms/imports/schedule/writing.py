@@ -16,7 +16,7 @@ from lms.imports.kind import Run
 from lms.imports.schedule.lines import Item
 from lms.imports.schedule.plan import LoanPlan
 from lms.imports.schedule.standing import TAKEN_OVER
-from lms.ledger import chart
+from lms.ledger import chart, profiles
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, Posting, post_many
 from lms.loans.allocation import COMPONENTS
@@ -237,6 +237,7 @@ def _post(
     wanted: Iterable[tuple[LoanPlan, list[Line], str, str]], *, kind: str, run: Run
 ) -> list[JournalEntry]:
     """Post an entry for each loan that has lines, named after the import and the loan."""
+    places = profiles.places()
     return post_many(
         (
             Posting(
@@ -245,6 +246,7 @@ def _post(
                 lines=lines,
                 branch_id=plan.loan.branch_id,
                 subject=plan.loan.number,
+                accounts=places[plan.loan.posting_profile_id],
             )
             for plan, lines, suffix, narration in wanted
             if lines
@@ -282,6 +284,7 @@ def _write_payments(plans: Iterable[LoanPlan], keys: dict, run: Run) -> None:
         by=run.by,
         reason=_source(run),
     )
+    places = profiles.places()
     entries = post_many(
         (
             Posting(
@@ -290,6 +293,7 @@ def _write_payments(plans: Iterable[LoanPlan], keys: dict, run: Run) -> None:
                 lines=_allocation_lines(sums),
                 branch_id=plan.loan.branch_id,
                 subject=plan.loan.number,
+                accounts=places[plan.loan.posting_profile_id],
             )
             for (plan, sums), payment in zip(paid, payments, strict=True)
         ),

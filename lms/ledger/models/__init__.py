@@ -1,6 +1,13 @@
 """The books, and what people write for them."""
 
-from lms.ledger.models.books import Account, JournalEntry, Period, PeriodBalance, Transfer
+from lms.ledger.models.books import (
+    Account,
+    JournalEntry,
+    Period,
+    PeriodBalance,
+    PostingProfile,
+    Transfer,
+)
 from lms.ledger.models.journals import (
     JournalPaper,
     JournalTemplate,
@@ -19,5 +26,6 @@ __all__ = [
     "ManualLine",
     "Period",
     "PeriodBalance",
+    "PostingProfile",
     "Transfer",
 ]

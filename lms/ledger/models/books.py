@@ -63,6 +63,16 @@ class Account(models.Model):
         default=False,
         help_text="Stands on the other side than its kind, as an allowance does among assets.",
     )
+    stands_for = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="stand_ins",
+        db_index=False,
+        limit_choices_to={"code__in": chart.PER_PRODUCT},
+        help_text="For loans of some products it takes the place of this account.",
+    )
     takes_manual_entries = models.BooleanField(
         default=True, help_text="Off where loans, receipts or drawers are kept in step with it."
     )
@@ -115,15 +125,63 @@ class Account(models.Model):
             if above.pk == self.pk:
                 raise ValidationError({"parent": "An account cannot stand under itself."})
             above = above.parent
+        if self.stands_for:
+            self._clean_stand_in(self.stands_for)
         if self._state.adding:
             return
         if not self.is_header and self.children.exists():
             raise ValidationError({"is_header": "Accounts stand under it: it stays a header."})
+        if not self.is_active and (self.pk in chart.NEEDED or self.profiles.exists()):
+            raise ValidationError({"is_active": "Loans, receipts or drawers are posted to it."})
         known = Account.objects.get(pk=self.pk)
-        shape = ("kind", "is_header", "is_contra")
+        shape = ("kind", "is_header", "is_contra", "stands_for_id")
         changed = any(getattr(self, name) != getattr(known, name) for name in shape)
-        if changed and (self.is_used or self.is_ours):
+        if changed and (self.is_used or self.is_ours or self.profiles.exists()):
             raise ValidationError("Money is posted to it: its kind and side stay as they are.")
+
+    def _clean_stand_in(self, common: "Account") -> None:
+        """Raise ValidationError unless this account can be what a common one is, for some loans."""
+        same = (self.kind, self.is_contra) == (common.kind, common.is_contra)
+        if common.pk not in chart.PER_PRODUCT or self.is_ours or self.is_header or not same:
+            raise ValidationError(
+                {"stands_for": f"Only an account of the kind of {common} can stand for it."}
+            )
+        if self.takes_manual_entries and not common.takes_manual_entries:
+            raise ValidationError(
+                {
+                    "takes_manual_entries": f"Loans are kept in step with it, as with {common}: "
+                    "switch manual entries off."
+                }
+            )
+
+
+class PostingProfile(models.Model):
+    """The accounts that loans of some products are posted to, in place of the common ones.
+
+    A version of a product names it and its loans keep it. Once such a version is approved the
+    profile is fixed: balances built on an account are run down on the same.
+    """
+
+    name = models.CharField(max_length=60, unique=True)
+    accounts = models.ManyToManyField(
+        Account,
+        related_name="profiles",
+        limit_choices_to={"stands_for__isnull": False, "is_active": True},
+        help_text="One for each common account that these loans do not share.",
+    )
+    is_fixed = models.BooleanField(default=False, editable=False)
+    history = HistoricalRecords(m2m_fields=[accounts])
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The code posted to by the code of the common account whose place it takes."""
+        return dict(self.accounts.values_list("stands_for_id", "code"))
 
 
 class AppendOnly(models.Model):

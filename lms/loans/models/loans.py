@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
 from lms import history
@@ -219,9 +220,19 @@ class Loan(Terms):
         if has_both and (wrong := self.version.breaches(self)):
             raise ValidationError(wrong)
 
+    @cached_property
+    def accounts(self) -> dict[str, str]:
+        """The accounts it is posted to, by the code of the common account each stands for."""
+        return self.posting_profile.places if self.posting_profile_id else {}
+
+    def account(self, code: str) -> str:
+        """Return the code of the account that it is posted to in place of a common one."""
+        return self.accounts.get(code, code)
+
     def copy_terms(self, version: ProductVersion) -> None:
         """Take over every term of the version; the fees are copied by `operations.apply`."""
         self.product, self.version = version.product, version
+        self.posting_profile_id = version.posting_profile_id
         for field in Terms.TERM_FIELDS:
             setattr(self, field, getattr(version, field))
 

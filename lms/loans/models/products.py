@@ -104,7 +104,7 @@ class ProductVersion(Terms):
         "max_rate",
     )
     # What an approval fixes for ever.
-    FIXED_FIELDS = (*Terms.TERM_FIELDS, *LIMIT_FIELDS)
+    FIXED_FIELDS = (*Terms.TERM_FIELDS, *LIMIT_FIELDS, "posting_profile")
     # What may differ without the customer paying more or less; all else needs notice.
     FREE_FIELDS = frozenset(
         {
@@ -112,6 +112,7 @@ class ProductVersion(Terms):
             "surplus",
             "income_basis",
             "closing_tolerance",
+            "posting_profile",
             "min_principal",
             "max_principal",
             "min_repayments",
@@ -300,6 +301,8 @@ class ProductVersion(Terms):
             return kes(value)
         if isinstance(value, bool):
             return "Yes" if value else "No"
+        if value is None:
+            return "None"
         return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
     @property

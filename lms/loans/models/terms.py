@@ -5,6 +5,7 @@ from decimal import Decimal
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from lms.ledger.models import PostingProfile
 from lms.loans import allocation
 from lms.loans.calculator import Fee
 from lms.money import ZERO, MoneyField, kes
@@ -255,7 +256,17 @@ class Terms(models.Model):
         help_text="A remainder up to this amount is given up when the last instalment is paid.",
     )
 
-    # Every field above; `Loan.copy_terms` and the forms go through this list.
+    posting_profile = models.ForeignKey(
+        PostingProfile,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="The accounts that its loans are posted to in place of the common ones.",
+    )
+
+    # Every field above but the profile; `Loan.copy_terms` and the forms go through this list.
     TERM_FIELDS = (
         "method",
         "rate",

@@ -14,10 +14,11 @@ from decimal import Decimal
 from lms import money
 from lms.ledger import chart
 from lms.ledger.models import Transfer
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans import recalculation
 from lms.loans.models import Allocation, Loan, Repayment, Waiver
 from lms.loans.operations import changes, rows
+from lms.loans.operations.posting import post
 from lms.money import ZERO
 
 KIND = "recalculation"
@@ -151,14 +152,13 @@ def book(row: Repayment, loan: Loan, more: Decimal, *, by, on: date) -> None:
     accounts = chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST
     debit, credit = accounts if more > 0 else accounts[::-1]
     post(
+        loan,
         kind=KIND,
         reference=f"recalculation:{row.pk}:{row.history.count()}",
         on=on,
         narration=f"Interest of {row} by the actual balance",
         lines=[Line(debit, credit, abs(more))],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
 
 

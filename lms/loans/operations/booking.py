@@ -10,10 +10,11 @@ from django.db.models import F
 from lms import history, money
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post, reverse
+from lms.ledger.operations import Line, reverse
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Loan, Position, Waiver
 from lms.loans.models.terms import IncomeBasis
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import RECEIVABLES
 from lms.money import ZERO
 from lms.payments.models import Payment
@@ -49,14 +50,13 @@ def book(
         lines.append(Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left))
     what = f"Credit of {payment.number}" if from_credit else payment.number
     entry = post(
+        loan,
         kind="allocation",
         reference=f"allocate:{payment.pk}:{_times_placed(payment) + 1}",
         on=on,
         narration=f"{what} on {loan.number}",
         lines=lines,
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     return Allocation.objects.bulk_create(
         Allocation(
@@ -154,14 +154,13 @@ def waive(waiver: Waiver, loan: Loan, amount: Decimal, *, reason: str, by, on: d
     if not amount:
         return again
     post(
+        loan,
         kind="waiver",
         reference=f"waive:{again.pk}",
         on=on,
         narration=f"Waiver on {waiver.repayment}: {waiver.reason}",
         lines=[Line(COSTS[waiver.component], RECEIVABLES[waiver.component], amount)],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     return again
 
@@ -174,14 +173,13 @@ def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
     if not waiver.amount:
         return
     post(
+        loan,
         kind="waiver_reversal",
         reference=f"unwaive:{waiver.pk}",
         on=on,
         narration=f"Waiver taken back: {reason}",
         lines=[Line(RECEIVABLES[waiver.component], COSTS[waiver.component], waiver.amount)],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
 
 

@@ -9,7 +9,7 @@ from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post, reverse
+from lms.ledger.operations import Line, reverse
 from lms.loans.models import Allocation, Loan, LoanChange, Recovery, Waiver
 from lms.loans.operations import (
     booking,
@@ -22,6 +22,7 @@ from lms.loans.operations import (
     settling,
     upfront,
 )
+from lms.loans.operations.posting import post
 from lms.loans.operations.replay import Money
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import ZERO
@@ -102,6 +103,7 @@ def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
     amount = min(payment.amount, still_owed(loan))
     left = payment.amount - amount
     entry = post(
+        loan,
         kind="recovery",
         reference=f"recover:{payment.pk}:{payment.recoveries.count() + 1}",
         on=payment.value_date,
@@ -110,9 +112,7 @@ def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
             Line(chart.UNALLOCATED, chart.RECOVERIES, amount),
             Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left),
         ],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     if amount:
         Recovery.objects.create(

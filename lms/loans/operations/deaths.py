@@ -10,9 +10,10 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import DeathClaim, Loan, LoanChange, Penalty, Repayment, Waiver
 from lms.loans.operations import changes, collection, lifecycle, relief, rows, settling
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 from lms.payments.models import Payment
@@ -98,14 +99,13 @@ def _waive_later_penalties(
     waivers = relief.give_up(parts, kind=kind, reason=WHY, by=by, on=on)
     waived = sum((waiver.amount for waiver in waivers), ZERO)
     entry = post(
+        loan,
         kind="waiver",
         reference=changes.key_of(loan),
         on=on,
         narration=f"Penalties of {loan.number} after the death",
         lines=[Line(chart.WAIVERS, chart.PENALTIES_RECEIVABLE, waived)],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     return waived, entry
 

@@ -14,8 +14,9 @@ from django.db.models import Q
 from lms import money
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry, Transfer
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan
+from lms.loans.operations.posting import post
 from lms.money import ZERO
 
 KIND = "capitalised_interest"
@@ -40,7 +41,7 @@ def booked(loan: Loan) -> Deferred:
         signed = amount if credit == here else -amount
         if kind != KIND:
             capitalised += signed
-        elif chart.INTEREST_INCOME in (debit, credit):
+        elif loan.account(chart.INTEREST_INCOME) in (debit, credit):
             earned -= signed
         else:
             lost -= signed
@@ -68,14 +69,13 @@ def follow(loan: Loan, *, by, on: date) -> None:
         return
     times = JournalEntry.objects.keyed(f"{KIND}:{loan.pk}:").count()
     post(
+        loan,
         kind=KIND,
         reference=f"{KIND}:{loan.pk}:{times + 1}",
         on=on,
         narration=f"Capitalised interest of {loan.number} earned or given up",
         lines=lines,
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
 
 

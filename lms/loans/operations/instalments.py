@@ -8,9 +8,10 @@ from django.db.models import Max
 
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, Penalty, Repayment
 from lms.loans.operations import lateness, rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import needs_reason
 from lms.money import CENT
 
@@ -141,14 +142,13 @@ def _book(
     ]
     if any(line.amount for line in lines):
         post(
+            loan,
             kind="instalment",
             reference=key,
             on=on,
             narration=f"Schedule of {row}",
             lines=lines,
-            branch_id=loan.branch_id,
             by=by,
-            subject=loan.number,
         )
 
 
@@ -184,13 +184,12 @@ def _charge(row: Repayment, loan: Loan, *, amount: Decimal, rule: str, by, on: d
     row.penalties += amount
     rows.save_repayments([row], by=by, reason=f"Penalty: {rule}", changed_on=None)
     post(
+        loan,
         kind="penalty",
         reference=f"penalty:{charge.pk}",
         on=on,
         narration=f"Penalty on {row}: {rule}",
         lines=[Line(chart.PENALTIES_RECEIVABLE, chart.PENALTY_INCOME, amount)],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     return charge

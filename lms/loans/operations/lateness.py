@@ -231,6 +231,7 @@ def write(charges: Sequence[Charge], lateness: Lateness, *, by) -> list[Penalty]
                     ],
                     branch_id=lateness.loan.branch_id,
                     subject=lateness.loan.number,
+                    accounts=lateness.loan.accounts,
                 )
                 for penalty in made
                 if penalty.charged_on == day and penalty.amount
@@ -258,6 +259,7 @@ def cancel(charges: Sequence[Penalty], loan: Loan, *, reason: str, by, on: date)
                 ],
                 branch_id=loan.branch_id,
                 subject=loan.number,
+                accounts=loan.accounts,
             )
             for penalty in charges
             if penalty.amount

@@ -10,11 +10,12 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.books import must_be_open
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.calculator import RepaymentCalculator
 from lms.loans.models import Loan, LoanFee, LoanProduct, ProductVersion, Repayment
 from lms.loans.operations import actual, lateness, rows, security, settling, upfront
 from lms.loans.operations.eligibility import must_be_eligible
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 from lms.payments.models import Payment
@@ -296,6 +297,7 @@ def _pay_out(
     narration = f"Disbursement of {loan.number}"
     if amount:
         pay_out(
+            accounts=loan.accounts,
             method=method,
             amount=amount,
             reference=reference,
@@ -310,14 +312,13 @@ def _pay_out(
         )
         return
     post(
+        loan,
         kind="disbursement",
         reference=key,
         on=on,
         narration=narration,
         lines=lines,
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
 
 
@@ -356,14 +357,13 @@ def take_over(loan: Loan, *, disbursed_on: date, with_schedule: bool, by, on: da
             lines += _schedule_lines(calculator)
             loan.capitalised = calculator.capitalised_interest()
         post(
+            loan,
             kind="takeover",
             reference=f"takeover:{loan.pk}",
             on=on,
             narration=f"Takeover of {loan.number}",
             lines=lines,
-            branch_id=loan.branch_id,
             by=by,
-            subject=loan.number,
         )
         loan.disbursed_on = disbursed_on
         loan.move_to(

@@ -7,6 +7,7 @@ from django.db import models, transaction
 
 from lms import dates
 from lms.errors import Refused
+from lms.ledger import profiles
 from lms.loans.models import EligibilityRule, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import rows
 from lms.loans.operations.lifecycle import copy_fees, offered
@@ -47,9 +48,9 @@ def approve_version(
 ) -> ProductVersion:
     """Put drafted terms in force from a day; those before them end the day before.
 
-    Raises Refused for one's own work, without the reference of the approval, or for a day that is
-    too soon: a changed price waits for the notice period of the product. Only the first version
-    may start in the past.
+    Raises Refused for one's own work, without the reference of the approval, where two accounts of
+    its posting profile stand for the same one, or for a day that is too soon: a changed price waits
+    for the notice period of the product. Only the first version may start in the past.
     """
     if not (reference := reference.strip()):
         raise Refused(
@@ -78,6 +79,8 @@ def approve_version(
         if previous := others.order_by("-starts_on").first():
             previous.ends_on = starts_on - timedelta(days=1)
             _save(previous, by=by, reason=f"{version} follows", fields=["ends_on"])
+        if version.posting_profile:
+            profiles.fix(version.posting_profile, by=by, reason=f"{version} was approved")
         version.status, version.approval_reference = Status.APPROVED, reference
         version.starts_on, version.approved_by, version.approved_on = starts_on, by, on
         decided = ["status", "approval_reference", "starts_on", "approved_by", "approved_on"]
@@ -137,7 +140,7 @@ def take_current_terms(loan: Loan, *, by, on: date) -> Loan:
         loan.copy_terms(version)
         for sentence in version.breaches(loan).values():
             raise Refused(sentence)
-        fields = ["version", *Loan.TERM_FIELDS]
+        fields = ["version", "posting_profile", *Loan.TERM_FIELDS]
         _save(loan, by=by, reason=f"Took the terms of {version}", fields=fields)
         for fee in loan.fees.all():
             fee._history_user, fee._change_reason = by, f"Took the terms of {version}"[:100]

@@ -11,12 +11,13 @@ from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.allocation import COMPONENTS
 from lms.loans.calculator import RepaymentCalculator, Row
 from lms.loans.models import Loan, LoanChange, Repayment
 from lms.loans.models.terms import IncomeBasis, Method, Surplus
 from lms.loans.operations import actual, booking, changes, lateness, placing, rows, settling
+from lms.loans.operations.posting import post
 from lms.loans.operations.restructuring import last_of, no_longer_earned, owed_on
 from lms.loans.schedule import period_rates
 from lms.loans.settlement import KEEPS
@@ -302,6 +303,7 @@ def _book(wanted: Plan, loan: Loan, *, by, on: date) -> JournalEntry | None:
     if not wanted.saved and not any(line.amount for line in earned):
         return None
     return post(
+        loan,
         kind="prepayment",
         reference=changes.key_of(loan),
         on=on,
@@ -311,7 +313,5 @@ def _book(wanted: Plan, loan: Loan, *, by, on: date) -> JournalEntry | None:
             Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, max(wanted.saved, ZERO)),
             Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, max(-wanted.saved, ZERO)),
         ],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )

@@ -9,11 +9,12 @@ from django.db import transaction
 from lms import dates, history
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, Repayment, Waiver
 from lms.loans.models.terms import PenaltyBase
 from lms.loans.operations import actual, booking, lateness, replay, rows
 from lms.loans.operations.booking import COSTS
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 
@@ -99,14 +100,13 @@ def give_up(parts: Iterable[Part], *, kind: str, reason: str, by, on: date) -> l
 
 def _book(waivers: list[Waiver], loan: Loan, *, narration: str, by, on: date) -> None:
     post(
+        loan,
         kind="waiver",
         reference=f"waive:{waivers[0].pk}",
         on=on,
         narration=narration,
         lines=[Line(COSTS[w.component], RECEIVABLES[w.component], w.amount) for w in waivers],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
 
 
@@ -250,14 +250,13 @@ def cancel(repayment: Repayment, *, reason: str, by, on: date) -> Repayment:
         ]
         if any(line.amount for line in lines):
             post(
+                loan,
                 kind="cancellation",
                 reference=f"cancel:{row.pk}",
                 on=on,
                 narration=f"Cancelled {row}: {reason}",
                 lines=lines,
-                branch_id=loan.branch_id,
                 by=by,
-                subject=loan.number,
             )
         rows.refresh(loan, by=by, on=on, schedule_set=True)
     repayment.refresh_from_db()

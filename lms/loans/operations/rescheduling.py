@@ -10,11 +10,12 @@ from django.db import transaction
 from lms import dates, money
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans import settlement
 from lms.loans.models import Loan, LoanChange, Repayment
 from lms.loans.models.terms import HolidayRule
 from lms.loans.operations import changes, lateness, rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.restructuring import must_be_running
 from lms.loans.operations.rows import needs_reason
 from lms.loans.schedule import working_day
@@ -191,12 +192,11 @@ def reschedule(loan: Loan, *, reason: str, by, on: date, **answers) -> LoanChang
 
 def _book(loan: Loan, extra: Decimal, *, by, on: date):
     return post(
+        loan,
         kind="reschedule",
         reference=changes.key_of(loan),
         on=on,
         narration=f"Interest for time given on {loan.number}",
         lines=[Line(chart.INTEREST_RECEIVABLE, chart.UNEARNED_INTEREST, extra)],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )

@@ -12,13 +12,14 @@ from django.db.models import Max
 from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans import schedule as arithmetic
 from lms.loans import settlement
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, LoanChange, Position, Repayment
 from lms.loans.models.terms import IncomeBasis, Method, Rebate
 from lms.loans.operations import changes, eligibility, lateness, rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payout
@@ -297,14 +298,13 @@ def restructure(loan: Loan, *, arrears: str, reason: str, by, on: date, **terms)
         entry = None
         if any(line.amount for line in lines):
             entry = post(
+                loan,
                 kind="restructure",
                 reference=changes.key_of(loan),
                 on=on,
                 narration=f"{loan.number} restructured: {reason}",
                 lines=lines,
-                branch_id=loan.branch_id,
                 by=by,
-                subject=loan.number,
             )
         rows.refresh(loan, by=by, on=on)
         return changes.record(
@@ -352,6 +352,7 @@ def top_up(
         loan.principal += amount
         changes.save_loan(loan, ["principal"], by=by, reason=f"Topped up: {reason}")
         payout = pay_out(
+            accounts=loan.accounts,
             kind=Payout.Kind.TOP_UP,
             method=method,
             amount=amount,

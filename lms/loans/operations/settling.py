@@ -10,10 +10,11 @@ from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, LoanChange, Waiver
 from lms.loans.models.terms import Surplus
 from lms.loans.operations import actual, changes, lateness, placing, relief, rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.restructuring import dues_of
 from lms.loans.settlement import Quote
 from lms.money import ZERO, kes
@@ -167,6 +168,7 @@ def _lower_principal(loan: Loan, amount: Decimal, *, by, reason: str, on: date) 
 def _book(waivers: list[Waiver], loan: Loan, principal: Decimal, *, by, on: date) -> JournalEntry:
     given = sum((waiver.amount for waiver in waivers), ZERO)
     return post(
+        loan,
         kind="rebate",
         reference=changes.key_of(loan),
         on=on,
@@ -175,7 +177,5 @@ def _book(waivers: list[Waiver], loan: Loan, principal: Decimal, *, by, on: date
             Line(chart.UNEARNED_INTEREST, chart.INTEREST_RECEIVABLE, given),
             Line(chart.CAPITALISED_INTEREST, chart.LOAN_PRINCIPAL, principal),
         ],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )

@@ -42,6 +42,7 @@ def pay_tranche(
         loan.undisbursed -= amount
         changes.save_loan(loan, ["undisbursed"], by=by, reason=reason)
         payout = pay_out(
+            accounts=loan.accounts,
             kind=Payout.Kind.TRANCHE,
             method=method,
             amount=amount,

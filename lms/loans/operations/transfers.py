@@ -12,9 +12,10 @@ from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry, Transfer
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan
 from lms.loans.operations import rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO
 
@@ -102,6 +103,7 @@ def gather(loan: Loan, *, by, on: date) -> list[JournalEntry]:
             times += 1
             entries.append(
                 post(
+                    loan,
                     kind="branch_transfer",
                     reference=f"moved:{loan.pk}:{times}",
                     on=on,
@@ -109,7 +111,6 @@ def gather(loan: Loan, *, by, on: date) -> list[JournalEntry]:
                     lines=lines,
                     branch_id=place,
                     by=by,
-                    subject=loan.number,
                 )
             )
     return entries
@@ -126,8 +127,9 @@ def _elsewhere(loan: Loan) -> dict[int, dict[str, Decimal]]:
     ):
         sums[branch_id][debit] += money.money(amount)
         sums[branch_id][credit] -= money.money(amount)
+    accounts = [loan.account(code) for code in HELD]
     held = {
-        branch_id: {account: balances[account] for account in HELD if balances[account]}
+        branch_id: {account: balances[account] for account in accounts if balances[account]}
         for branch_id, balances in sums.items()
     }
     return {branch_id: balances for branch_id, balances in held.items() if balances}

@@ -9,9 +9,10 @@ from django.db import transaction
 from lms import money
 from lms.errors import Refused
 from lms.ledger.models import JournalEntry, Transfer
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, LoanChange, Penalty, Position, Repayment, Waiver
 from lms.loans.operations import changes, collection, replay, rows, security, upfront
+from lms.loans.operations.posting import post
 from lms.loans.operations.rows import needs_reason
 from lms.money import ZERO, kes
 from lms.payments.models import Payment, Payout
@@ -89,6 +90,7 @@ def _empty_books(loan: Loan, *, reason: str, by, on: date) -> None:
     for branch_id in sorted({key[0] for key, amount in net.items() if amount}):
         times += 1
         post(
+            loan,
             kind="disbursement_undone",
             reference=f"undo:{loan.pk}:{times}",
             on=on,
@@ -100,7 +102,6 @@ def _empty_books(loan: Loan, *, reason: str, by, on: date) -> None:
             ],
             branch_id=branch_id,
             by=by,
-            subject=loan.number,
         )
 
 

@@ -13,9 +13,10 @@ from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, post, reverse
+from lms.ledger.operations import Line, reverse
 from lms.loans.models import FeePayment, Loan
 from lms.loans.operations import booking, placing
+from lms.loans.operations.posting import post
 from lms.money import ZERO, kes
 from lms.payments.models import Payment
 
@@ -60,6 +61,7 @@ def take(payment: Payment, loan: Loan, *, by) -> FeePayment:
     left = payment.amount - amount
     fee = _fee_of(loan, amount)
     entry = post(
+        loan,
         kind=KIND,
         reference=f"fees:{payment.pk}:{payment.fee_payments.count() + 1}",
         on=payment.value_date,
@@ -69,9 +71,7 @@ def take(payment: Payment, loan: Loan, *, by) -> FeePayment:
             Line(chart.UNALLOCATED, chart.EXCISE_PAYABLE, amount - fee),
             Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left),
         ],
-        branch_id=loan.branch_id,
         by=by,
-        subject=loan.number,
     )
     made = FeePayment(
         loan=loan,
@@ -128,6 +128,7 @@ def give_back(loan: Loan, *, reason: str, by, on: date) -> Decimal:
     for part in parts:
         payment = payments[part.payment_id]
         part.credit_entry = post(
+            loan,
             kind="upfront_credit",
             reference=f"fees_credit:{part.pk}",
             on=on,
@@ -138,7 +139,6 @@ def give_back(loan: Loan, *, reason: str, by, on: date) -> Decimal:
             ],
             branch_id=payment.branch_id,  # its income stayed there when the loan moved
             by=by,
-            subject=loan.number,
         )
         part.ended_on = on
         part._history_user, part._change_reason = by, reason[:100]

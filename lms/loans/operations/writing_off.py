@@ -10,10 +10,11 @@ from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Transfer
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, LoanChange, Position, Repayment, Waiver
 from lms.loans.models.terms import IncomeBasis
 from lms.loans.operations import changes, lateness, relief, rows
+from lms.loans.operations.posting import post
 from lms.loans.operations.relief import EVERYTHING, Part
 from lms.loans.operations.rows import RECEIVABLES, needs_reason
 from lms.money import CENT, ZERO, kes
@@ -48,14 +49,13 @@ def write_off(
         lost = sum((waiver.amount for waiver in waivers), ZERO)
         is_all = lost == loan.position.outstanding
         entry = post(
+            loan,
             kind="write_off",
             reference=changes.key_of(loan),
             on=on,
             narration=f"Write-off of {loan.number}: {reason}",
             lines=_lines(waivers, loan, is_all=is_all),
-            branch_id=loan.branch_id,
             by=by,
-            subject=loan.number,
         )
         if is_all:
             loan.move_to(Loan.Status.WRITTEN_OFF, by=by, reason=reason)

@@ -37,7 +37,7 @@ def accrue(first: int, last: int, *, on: date) -> int:
 
 
 def _moves(chosen: str, first: int, last: int, on: date) -> str:
-    """Return the query of what to book: loan, branch, cents more earned and more suspended.
+    """Return the query of what to book: loan, branch, account of income, cents earned, suspended.
 
     Every table is held to the keys of the chunk, or PostgreSQL reads all of it each time.
     """
@@ -47,6 +47,7 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
     return f"""
         WITH chosen AS (
             SELECT l.id AS loan_id, l.branch_id, l.disbursed_on, n.id AS defaulted,
+                   {sql.account("l.posting_profile_id", chart.INTEREST_INCOME)} AS income,
                    {sql.cents("p.interest_earned")} AS earned,
                    {sql.cents("p.interest_suspended")} AS suspended,
                    CASE WHEN l.status <> {sql.ACTIVE} THEN {sql.day(date.max)}
@@ -79,7 +80,7 @@ def _moves(chosen: str, first: int, last: int, on: date) -> str:
               LEFT JOIN loans_repayment AS r ON r.loan_id = c.loan_id AND r.due_date = s.coming
                    AND r.loan_id BETWEEN {first} AND {last} AND r.status NOT IN ({sql.GONE})
         ), moves AS (
-            SELECT loan_id, branch_id, target - earned AS earned,
+            SELECT loan_id, branch_id, income, target - earned AS earned,
                    CASE WHEN defaulted IS NOT NULL AND target > paid
                         THEN target - paid ELSE 0 END - suspended AS suspended
               FROM by_now
@@ -105,17 +106,17 @@ def _book(first: int, *, on: date) -> None:
         INSERT INTO ledger_transfer
             (entry_id, date, debit_id, credit_id, amount, branch_id, subject)
         WITH moves AS (
-            SELECT loan_id, branch_id, earned, suspended, {straight} AS straight
+            SELECT loan_id, branch_id, income, earned, suspended, {straight} AS straight
               FROM night_interest
         ), lines AS (
             SELECT loan_id, branch_id, straight AS amount, '{chart.UNEARNED_INTEREST}' AS debit,
                    '{chart.SUSPENDED_INTEREST}' AS credit FROM moves WHERE straight <> 0
              UNION ALL
-            SELECT loan_id, branch_id, earned - straight, '{chart.UNEARNED_INTEREST}',
-                   '{chart.INTEREST_INCOME}' FROM moves WHERE earned <> straight
+            SELECT loan_id, branch_id, earned - straight, '{chart.UNEARNED_INTEREST}', income
+              FROM moves WHERE earned <> straight
              UNION ALL
-            SELECT loan_id, branch_id, suspended - straight, '{chart.INTEREST_INCOME}',
-                   '{chart.SUSPENDED_INTEREST}' FROM moves WHERE suspended <> straight
+            SELECT loan_id, branch_id, suspended - straight, income, '{chart.SUSPENDED_INTEREST}'
+              FROM moves WHERE suspended <> straight
         )
         SELECT {entry}, {sql.day(on)}, CASE WHEN amount > 0 THEN debit ELSE credit END,
                CASE WHEN amount > 0 THEN credit ELSE debit END, ABS(amount) / 100.0, t.branch_id,

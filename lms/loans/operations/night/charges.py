@@ -221,7 +221,11 @@ def _book(first: int, *, on: date) -> None:
     sql.execute(
         "INSERT INTO ledger_transfer "
         "(entry_id, date, debit_id, credit_id, amount, branch_id, subject) "
-        f"SELECT {entry}, {sql.day(on)}, '{chart.PENALTIES_RECEIVABLE}', '{chart.PENALTY_INCOME}', "
-        f"SUM(t.posted) / 100.0, t.branch_id, {sql.loan_number('t.loan_id')} "
-        "FROM night_charge AS t WHERE t.posted > 0 GROUP BY t.loan_id, t.branch_id"
+        f"SELECT {entry}, {sql.day(on)}, "
+        f"{sql.account('l.posting_profile_id', chart.PENALTIES_RECEIVABLE)}, "
+        f"{sql.account('l.posting_profile_id', chart.PENALTY_INCOME)}, "
+        f"t.posted / 100.0, t.branch_id, {sql.loan_number('t.loan_id')} "
+        "FROM (SELECT loan_id, branch_id, SUM(posted) AS posted FROM night_charge "
+        "WHERE posted > 0 GROUP BY loan_id, branch_id) AS t "
+        "JOIN loans_loan AS l ON l.id = t.loan_id"
     )

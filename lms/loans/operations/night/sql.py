@@ -72,6 +72,16 @@ def cents(amount: str) -> str:
     return f"CAST(ROUND(({amount}) * 100) AS bigint)"
 
 
+def account(profile: str, code: str) -> str:
+    """Return what a loan of a posting profile is posted to in place of a common account."""
+    return (
+        f"CASE WHEN {profile} IS NULL THEN '{code}' ELSE COALESCE((SELECT a.code "
+        "FROM ledger_postingprofile_accounts AS pa JOIN ledger_account AS a ON a.code = "
+        f"pa.account_id WHERE pa.postingprofile_id = {profile} AND a.stands_for_id = '{code}'), "
+        f"'{code}') END"
+    )
+
+
 def least(one: str, other: str) -> str:
     return f"CASE WHEN ({one}) < ({other}) THEN ({one}) ELSE ({other}) END"
 

@@ -4,12 +4,13 @@ from datetime import date
 
 from django.conf import settings
 
-from lms.ledger.operations import Line, post
+from lms.ledger.operations import Line
 from lms.loans.models import Loan, NonPerforming, ProvisionTable, Waiver
 from lms.loans.models.repayments import late_components
 from lms.loans.operations import relief, rows
 from lms.loans.operations.booking import COSTS
 from lms.loans.operations.night import sql
+from lms.loans.operations.posting import post
 from lms.money import ZERO
 
 IN_DUPLUM = "In duplum: interest and penalties have reached the principal"
@@ -138,6 +139,7 @@ def _cut(pk: int, *, on: date) -> int:
         return 0
     made = relief.give_up(parts, kind=Waiver.Kind.IN_DUPLUM, reason=IN_DUPLUM, by=None, on=on)
     post(
+        loan,
         kind="in_duplum",
         reference=f"in_duplum:{made[0].pk}",
         on=on,
@@ -146,9 +148,7 @@ def _cut(pk: int, *, on: date) -> int:
             Line(COSTS[waiver.component], rows.RECEIVABLES[waiver.component], waiver.amount)
             for waiver in made
         ],
-        branch_id=loan.branch_id,
         by=None,
-        subject=loan.number,
     )
     rows.refresh(loan, by=None, on=on)
     return len(made)
