@@ -102,7 +102,8 @@ def profile() -> PostingProfile:
         common = Account.objects.filter(pk__in=chart.PER_PRODUCT)
         for account in common:
             own = Account.objects.get(pk=account.pk)
-            own.code, own.name, own.stands_for = f"{account.code}B", f"{own.name}, business", account
+            own.code, own.name = f"{account.code}B", f"{own.name}, business"
+            own.stands_for = account
             own.save(force_insert=True)
             found.accounts.add(own)
     return found

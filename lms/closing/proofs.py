@@ -15,7 +15,7 @@ from django.db.models import F, Q, QuerySet
 from lms import dates, money
 from lms.closing.models import DayClose, Proof
 from lms.ledger import chart
-from lms.ledger.balances import Balance, balances
+from lms.ledger.balances import Balance, balances, by_account, by_branch
 from lms.ledger.models import JournalEntry, Period, PeriodBalance, Transfer
 from lms.ledger.profiles import codes_of, together
 from lms.loans.models import LoanSnapshot
@@ -62,13 +62,14 @@ def prove(on: date | None = None) -> list[Proved]:
     """
     if on is not None:
         return _as_of(on)
-    found = balances(date.max)
+    by_place = by_branch(date.max)
+    found = by_account(by_place)
     booked = _booked(found)
     return [
         *_sides(found),
         *_carried(),
         *_loans(booked),
-        *_receipts(booked),
+        *_receipts(booked, by_place),
         *_cash(booked),
         *_rows(),
         *_orphans(),
@@ -174,14 +175,47 @@ def _loans(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
     yield Proved("Loans paid off by new loans", booked(chart.REFINANCE_CLEARING), ZERO)
 
 
-def _receipts(booked: Callable[[str], Decimal]) -> Iterable[Proved]:
+def _receipts(
+    booked: Callable[[str], Decimal], by_place: dict[tuple[str, int], Balance]
+) -> Iterable[Proved]:
     sums = Payment.objects.standing().aggregate(
         unallocated=money.total(F("amount") - F("allocated") - F("credited") - F("refunded")),
         credited=money.total("credited"),
     )
     yield Proved("Unallocated receipts", -booked(chart.UNALLOCATED), sums["unallocated"])
     yield Proved("Customer credit", -booked(chart.CUSTOMER_CREDIT), sums["credited"])
+    yield _none(
+        "Branches that hold other receipts or credit than they received",
+        _held_elsewhere(by_place),
+        lambda key: f"branch {key}",
+    )
     yield Proved("Funds held for chamas", -booked(chart.CHAMA_FUNDS), ZERO)
+
+
+def _held_elsewhere(by_place: dict[tuple[str, int], Balance]) -> Wrong:
+    """Return the branches that hold other money of customers than they received.
+
+    Of an account that is right over all branches: the others are told of already.
+    """
+    differences: dict[str, dict[int, Decimal]] = {
+        code: {branch: balance.net for (held, branch), balance in by_place.items() if held == code}
+        for code in (chart.UNALLOCATED, chart.CUSTOMER_CREDIT)
+    }
+    waiting = money.total(F("amount") - F("allocated") - F("credited") - F("refunded"))
+    received = Payment.objects.standing().order_by().values_list("received_in")
+    for branch, *sums in received.annotate(waits=waiting, credit=money.total("credited")):
+        for held, amount in zip(differences.values(), sums, strict=True):
+            held[branch] = held.get(branch, ZERO) + money.money(amount)
+    wrong = sorted(
+        {
+            branch
+            for held in differences.values()
+            if not sum(held.values(), ZERO)
+            for branch, amount in held.items()
+            if amount
+        }
+    )
+    return Wrong(len(wrong), wrong[:SHOWN])
 
 
 def _cash(booked: Callable[[str], Decimal]) -> Iterable[Proved]:

@@ -52,7 +52,7 @@ Branches = Collection[int] | None
 
 def balances(on: date, *, branch_ids: Branches = None) -> dict[str, Balance]:
     """Return the balance of each account that was ever posted to, at the end of `on`."""
-    return _by_account(by_branch(on, branch_ids=branch_ids))
+    return by_account(by_branch(on, branch_ids=branch_ids))
 
 
 def by_branch(on: date, *, branch_ids: Branches = None) -> dict[tuple[str, int], Balance]:
@@ -77,7 +77,7 @@ def movements(
     The entries that close a year are left out, so that the income and the expense of a closed
     year still show; `with_year_end` counts them, as a balance does.
     """
-    return _by_account(
+    return by_account(
         movements_by_branch(first, last, branch_ids=branch_ids, with_year_end=with_year_end)
     )
 
@@ -150,7 +150,8 @@ def _add(found: dict[tuple[str, int], Balance], transfers: QuerySet) -> None:
         found[credit, branch_id] = found[credit, branch_id].plus(Balance(ZERO, amount))
 
 
-def _by_account(found: dict[tuple[str, int], Balance]) -> dict[str, Balance]:
+def by_account(found: dict[tuple[str, int], Balance]) -> dict[str, Balance]:
+    """Return balances of accounts in branches as those of accounts."""
     sums: dict[str, Balance] = defaultdict(Balance)
     for (code, _), one in found.items():
         sums[code] = sums[code].plus(one)

@@ -97,7 +97,7 @@ ACCOUNTS = (
     _kept(FEES_RECEIVABLE, "Fees receivable", "asset", "1100"),
     _kept(PENALTIES_RECEIVABLE, "Penalties receivable", "asset", "1100"),
     _kept(REFINANCE_CLEARING, "Loans paid off by new loans", "asset", "1100"),
-    _kept(BETWEEN_BRANCHES, "Loans moved between branches", "asset", "1100"),
+    _kept(BETWEEN_BRANCHES, "Owed between branches", "asset", "1100"),
     _kept(ALLOWANCE, "Allowance for loan losses", "asset", "1100", is_contra=True),
     _header("1400", "Property and equipment", "asset"),
     Row(FIXED_ASSETS, "Fixed assets", "asset", "1400"),

@@ -18,9 +18,17 @@ allocation           | what is over                         | 2010           | 2
 allocation           | interest earned as it is paid        | 2040           | 4010
 allocation           | interest let out of suspense         | 2050           | 4010
 allocation           | interest earned before a takeover    | 2040           | 3900
+allocation           | held by another branch               | 2010 2020      | 1160
+allocation           | and received from it                 | 1160           | 2010 2020
+recovery             | held by another branch               | 2010           | 1160
+recovery             | and received from it                 | 1160           | 2010
 recovery             | paid on a loan written off           | 2010           | 4040 2020
 upfront              | fees before disbursement, excise     | 2010           | 4020 2030
 upfront              | what is over                         | 2010           | 2020
+upfront              | held by another branch               | 2010           | 1160
+upfront              | and received from it                 | 1160           | 2010
+upfront_credit       | held by another branch               | 2020           | 1160
+upfront_credit       | and received from it                 | 1160           | 2020
 upfront_credit       | these fees given back as credit      | 4020 2030      | 2020
 refund               | customer credit paid back            | 2020           | money 1160
 disbursement         | paid out to the customer             | 1110           | money 1160

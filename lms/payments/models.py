@@ -101,6 +101,14 @@ class Payment(models.Model):
     payer_name = models.CharField(max_length=120, blank=True)
     payer_phone = models.CharField(max_length=64, blank=True)
     branch = models.ForeignKey(Branch, models.PROTECT, related_name="payments")
+    received_in = models.ForeignKey(
+        Branch,
+        models.PROTECT,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        help_text="Its books hold this money until it pays a loan, and as credit.",
+    )
     status = models.CharField(
         max_length=11, choices=Status, default=Status.UNALLOCATED, editable=False
     )

@@ -100,6 +100,7 @@ def receive(
         payer_name=payer_name[:120],
         payer_phone=payer_phone[:64],
         branch=branch,
+        received_in=branch,
         note=note[:200],
         request_key=request_key,
         taken_by=by,
@@ -281,12 +282,12 @@ def refund_credit(
             Payment.objects.select_for_update(of=("self",))
             .with_credit()
             .filter(customer=customer)
-            .select_related("branch")
+            .select_related("received_in")
             .order_by("pk")
         )
         if not held:
             raise Refused(f"{customer.name} has no credit.")
-        branch = held[0].branch
+        branch = held[0].received_in
         parts = _refunds(held, branch, amount, by=by)
         payout = pay_out(
             kind=Payout.Kind.REFUND,
@@ -313,7 +314,7 @@ def refund_credit(
 
 def _refunds(held: list[Payment], branch, amount: Decimal, *, by) -> list[tuple[Payment, Decimal]]:
     """Return how much of each payment is given back."""
-    here = [payment for payment in held if payment.branch_id == branch.pk]
+    here = [payment for payment in held if payment.received_in_id == branch.pk]
     most = sum((payment.credited for payment in here), ZERO)
     if amount > most:
         where = "" if len(here) == len(held) else f" in {branch}"

@@ -25,7 +25,8 @@ def test_an_account_shows_its_balance_on_its_usual_side(as_staff, wambui, loan):
 def test_only_the_name_of_an_account_changes(as_staff, wambui):
     url = reverse("admin:ledger_account_change", args=[chart.CASH])
 
-    as_staff(wambui).post(url, {"code": "9999", "name": "Cash at Gikomba", "kind": "income"})
+    typed = {"code": "9999", "name": "Cash at Gikomba", "kind": "income", "is_active": "on"}
+    as_staff(wambui).post(url, typed)
 
     cash = Account.objects.get(code=chart.CASH)
     assert (cash.name, cash.kind) == ("Cash at Gikomba", "asset")

@@ -218,6 +218,7 @@ def test_the_header_tells_exposure_and_credit(as_staff, kamau, loan):
         value_date=date(2026, 1, 20),
         customer=loan.customer,
         branch=loan.branch,
+        received_in=loan.branch,
         status=Payment.Status.ALLOCATED,
     )
 

@@ -58,7 +58,7 @@ def draft(boss) -> ProductVersion:
 def typed(version: ProductVersion, **changes) -> dict:
     """Return the form of a version as the page sends it."""
     form = {name: getattr(version, name) for name in version.FIXED_FIELDS}
-    sent = {name: value for name, value in form.items() if value is not False}
+    sent = {name: value for name, value in form.items() if value is not False and value is not None}
     return {
         **sent,
         "fees-TOTAL_FORMS": "0",

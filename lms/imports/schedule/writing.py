@@ -347,6 +347,7 @@ def _payment(loan, amount: Decimal, receipt: JournalEntry, run: Run) -> Payment:
         account=loan.number,
         customer_id=loan.customer_id,
         branch_id=loan.branch_id,
+        received_in_id=loan.branch_id,
         status=Payment.Status.ALLOCATED,
         note=f"Imported from {run.source}",
         entry=receipt,

@@ -40,14 +40,14 @@ def book(
 ) -> list[Allocation]:
     """Post what a payment pays on a loan, and write its allocations: KES by instalment, component.
 
-    A payment is placed whole: what it leaves goes to the customer's credit. `from_credit` uses
-    only so much of what is held there.
+    A payment is placed whole: what it leaves goes to the customer's credit, in the branch that
+    received it. `from_credit` uses only so much of what is held there.
     """
     spent = sum(parts.values(), ZERO)
     lines = _lines(parts, payment=payment, loan=loan, from_credit=from_credit)
     if not from_credit:
         left = payment.amount - spent
-        lines.append(Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left))
+        lines.append(Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left, payment.received_in_id))
     what = f"Credit of {payment.number}" if from_credit else payment.number
     entry = post(
         loan,
@@ -85,6 +85,8 @@ def _lines(
     for (_, component), amount in parts.items():
         sums[component] += amount
     lines = [Line(debit, RECEIVABLES[name], sums[name]) for name in COMPONENTS]
+    spent = sum(sums.values(), ZERO)
+    lines += crossing(debit, spent, source=payment.received_in_id, target=loan.branch_id)
     if payment.method == Payment.Method.OPENING:
         lines.append(Line(chart.UNEARNED_INTEREST, chart.OPENING_BALANCES, sums["interest"]))
         if loan.income_basis == IncomeBasis.ACCRUAL:
@@ -97,6 +99,16 @@ def _lines(
         lines.append(Line(chart.SUSPENDED_INTEREST, chart.INTEREST_INCOME, released))
         _suspend(loan, -released)
     return lines
+
+
+def crossing(account: str, amount: Decimal, *, source: int, target: int) -> list[Line]:
+    """Return the lines that take money held for a customer from one branch's books to another's."""
+    if source == target:
+        return []
+    return [
+        Line(account, chart.BETWEEN_BRANCHES, amount, source),
+        Line(chart.BETWEEN_BRANCHES, account, amount, target),
+    ]
 
 
 def _suspend(loan: Loan, amount: Decimal) -> None:

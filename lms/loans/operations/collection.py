@@ -102,6 +102,7 @@ def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
     """Take money for a loan that was written off as a recovery, up to what is still owed of it."""
     amount = min(payment.amount, still_owed(loan))
     left = payment.amount - amount
+    here = payment.received_in_id
     entry = post(
         loan,
         kind="recovery",
@@ -110,7 +111,8 @@ def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
         narration=f"{payment.number} on {loan.number}, written off",
         lines=[
             Line(chart.UNALLOCATED, chart.RECOVERIES, amount),
-            Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left),
+            Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left, here),
+            *booking.crossing(chart.UNALLOCATED, amount, source=here, target=loan.branch_id),
         ],
         by=by,
     )

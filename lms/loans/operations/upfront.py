@@ -60,6 +60,7 @@ def take(payment: Payment, loan: Loan, *, by) -> FeePayment:
     amount = min(payment.amount, missing)
     left = payment.amount - amount
     fee = _fee_of(loan, amount)
+    here = payment.received_in_id
     entry = post(
         loan,
         kind=KIND,
@@ -69,7 +70,8 @@ def take(payment: Payment, loan: Loan, *, by) -> FeePayment:
         lines=[
             Line(chart.UNALLOCATED, chart.FEE_INCOME, fee),
             Line(chart.UNALLOCATED, chart.EXCISE_PAYABLE, amount - fee),
-            Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left),
+            Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left, here),
+            *booking.crossing(chart.UNALLOCATED, amount, source=here, target=loan.branch_id),
         ],
         by=by,
     )
@@ -127,6 +129,7 @@ def give_back(loan: Loan, *, reason: str, by, on: date) -> Decimal:
     payments = {payment.pk: payment for payment in locked}
     for part in parts:
         payment = payments[part.payment_id]
+        there = payment.branch_id  # its income stayed there when the loan moved
         part.credit_entry = post(
             loan,
             kind="upfront_credit",
@@ -136,8 +139,11 @@ def give_back(loan: Loan, *, reason: str, by, on: date) -> Decimal:
             lines=[
                 Line(chart.FEE_INCOME, chart.CUSTOMER_CREDIT, part.fee),
                 Line(chart.EXCISE_PAYABLE, chart.CUSTOMER_CREDIT, part.excise),
+                *booking.crossing(
+                    chart.CUSTOMER_CREDIT, part.amount, source=there, target=payment.received_in_id
+                ),
             ],
-            branch_id=payment.branch_id,  # its income stayed there when the loan moved
+            branch_id=there,
             by=by,
         )
         part.ended_on = on
