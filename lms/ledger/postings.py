@@ -41,9 +41,17 @@ disbursement_undone  | all that is still booked for it      | any            | a
 tranche              | as a disbursement                    | 1110           | money 1160
 tranche              | interest of the schedule             | 1120           | 2040
 tranche              | interest that falls away             | 2040           | 1120
+tranche              | earned by time, to be earned anew    | 4010 2050      | 2040
+tranche              | earned by what was paid              | 2040           | 4010
+tranche              | rebate of capitalised interest       | 2045           | 1110
+tranche              | and more of it                       | 1110           | 2045
 top_up               | as a disbursement                    | 1110           | money 1160
 top_up               | interest of the schedule             | 1120           | 2040
 top_up               | interest that falls away             | 2040           | 1120
+top_up               | earned by time, to be earned anew    | 4010 2050      | 2040
+top_up               | earned by what was paid              | 2040           | 4010
+top_up               | rebate of capitalised interest       | 2045           | 1110
+top_up               | and more of it                       | 1110           | 2045
 takeover             | principal taken over                 | 1110           | 3900
 takeover             | interest of its schedule             | 1120           | 2040
 takeover             | interest that grace makes principal  | 1110           | 2045

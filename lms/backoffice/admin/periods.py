@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib import admin
-from django.template.loader import render_to_string
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -76,26 +75,27 @@ class PeriodAdmin(StaffAdmin):
     list_filter = (("status", ChoicesDropdownFilter),)
     list_select_related = ("closed_by",)
     ordering = ("-first",)
-    readonly_fields = ("state", "carried")
+    readonly_fields = ("state",)
+    fields = (("first", "last"), "state", ("closed_by", "closed_at"))
+    change_form_outer_after_template = "admin/ledger/carried.html"
     actions_detail = ("close", "ask_to_reopen")
     offers = {
         "close": lambda period: not period.is_closed,
         "ask_to_reopen": lambda period: period.is_closed,
     }
 
-    def get_fieldsets(self, request, obj=None):
-        title = "Carried" if obj and obj.is_closed else "What closing would carry"
-        return (
-            (None, {"fields": (("first", "last"), "state", ("closed_by", "closed_at"))}),
-            (title, {"fields": ("carried",)}),
-        )
-
-    def get_object(self, request, object_id, from_field=None):
-        """Remember whose branch is asked for: the balances are shown for that alone."""
-        period = super().get_object(request, object_id, from_field)
-        if period and not request.user.sees_all_branches:
-            period.of_branches = [request.user.branch_id]
-        return period
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        """Show the balances below; to a person of one branch those of that branch alone."""
+        period = self.get_object(request, object_id) if object_id else None
+        if period:
+            user = request.user
+            branch_ids = None if user.sees_all_branches else [user.branch_id]
+            carried = {
+                "title": "Carried" if period.is_closed else "What closing would carry",
+                "rows": moved_in(period, branch_ids=branch_ids),
+            }
+            extra_context = {"carried": carried, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     @display(description="Month", ordering="first")
     def month(self, period):
@@ -104,11 +104,6 @@ class PeriodAdmin(StaffAdmin):
     @display(description="State", ordering="status", label={"Open": "success", "Closed": "warning"})
     def state(self, period):
         return period.get_status_display()
-
-    @display(description="By account")
-    def carried(self, period):
-        rows = moved_in(period, branch_ids=getattr(period, "of_branches", None))
-        return render_to_string("admin/ledger/carried.html", {"rows": rows})
 
     def has_close_permission(self, request, obj=None):
         return request.user.has_perm("ledger.close_period")

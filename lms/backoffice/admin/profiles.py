@@ -6,6 +6,7 @@ from django.utils.html import format_html, format_html_join
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from lms.backoffice.base import StaffAdmin
 from lms.errors import Refused
@@ -60,10 +61,8 @@ class PostingProfileAdmin(StaffAdmin):
 
     def get_fieldsets(self, request, obj=None):
         fields = ("name", "accounts") if self._is_open(request, obj) else ("name",)
-        return (
-            ("Posting profile", {"fields": fields}),
-            ("Where its loans are posted", {"fields": ("places",)}),
-        )
+        where = (("Where its loans are posted", {"fields": ("places",)}),) if obj else ()
+        return (("Posting profile", {"fields": fields}), *where)
 
     def _is_open(self, request, obj) -> bool:
         if obj is None:
@@ -79,11 +78,16 @@ class PostingProfileAdmin(StaffAdmin):
         return super().get_form(request, obj, **kwargs)
 
     def formfield_for_manytomany(self, field, request, **kwargs):
-        kwargs["form_class"] = AccountsField
+        kwargs |= {
+            "form_class": AccountsField,
+            "widget": UnfoldAdminCheckboxSelectMultipleWidget(),
+        }
         kwargs["queryset"] = (
             Account.objects.postable().exclude(stands_for=None).select_related("stands_for")
         )
-        return super().formfield_for_manytomany(field, request, **kwargs)
+        form_field = super().formfield_for_manytomany(field, request, **kwargs)
+        form_field.help_text = field.help_text  # without a word of the Control key
+        return form_field
 
     @display(description="Accounts of its own")
     def shown_accounts(self, profile):
@@ -92,7 +96,7 @@ class PostingProfileAdmin(StaffAdmin):
     @display(description="Accounts")
     def places(self, profile):
         """Every account that a product may have of its own, and the one it is posted to."""
-        own = profile.places if profile.pk else {}
+        own = profile.places
         accounts = Account.objects.in_bulk([*chart.PER_PRODUCT, *own.values()])
         return format_html(
             '<dl class="grid grid-cols-1 gap-x-6 gap-y-2 lg:grid-cols-2">{}</dl>',

@@ -1,4 +1,4 @@
-"""What the accountant of the story writes: capital, rent, salaries, an invoice that waits."""
+"""What the accountant of the story writes: capital, rent, salaries, closed months."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -7,7 +7,7 @@ from functools import partial
 from lms import dates
 from lms.backoffice.demo import plans
 from lms.backoffice.demo.story import Story
-from lms.ledger import chart, journals, recurring
+from lms.ledger import chart, journals, periods, recurring
 from lms.ledger.journals import Wanted
 from lms.ledger.models import JournalTemplate, JournalTemplateLine
 
@@ -26,6 +26,7 @@ def plan(story: Story) -> None:
     story.plan(first, 8.5, partial(_make_templates, story))
     for month in range(MONTHS):
         story.plan(dates.add_months(first, month), 9.5, partial(_post_due, story))
+    story.plan(story.today - timedelta(days=12), 17, partial(_close_months, story))
     story.plan(story.today - timedelta(days=2), 16, partial(_ask_for_furniture, story))
     story.plan(story.today - timedelta(days=1), 10, partial(_buy_stationery, story))
 
@@ -90,6 +91,15 @@ def _post_due(story: Story, on: date) -> None:
     for journal in recurring.draft_due(JournalTemplate.objects.all(), until=until):
         journals.submit(journal, by=office.accountant, on=on)
         journals.approve(journal, by=office.admin, on=on)
+
+
+def _close_months(story: Story, on: date) -> None:
+    """Close the books up to the month before last, and the years that ended in them."""
+    periods.prepare(on=on)
+    keep_open = dates.add_months(on.replace(day=1), -1)
+    while (period := periods.next_to_close()) and period.last < keep_open:
+        close = periods.close_year if period.ends_year else periods.close_period
+        close(period, by=story.office.admin, on=on)
 
 
 def _ask_for_furniture(story: Story, on: date) -> None:

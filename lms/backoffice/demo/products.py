@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
+from lms.ledger import chart
+from lms.ledger.models import Account, PostingProfile
 from lms.loans.models import EligibilityRule, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import offers
 
@@ -107,12 +109,40 @@ RULES = (
 AFFORDABLE = ("MKOPO30", "BIASHARA", "MSHAHARA", "SOKO")
 
 
+# Loans on a logbook show in the books by themselves: code, name and the account each stands for.
+OWN_ACCOUNTS = (
+    ("1112", "Loan principal, logbooks", chart.LOAN_PRINCIPAL),
+    ("4012", "Interest income, logbooks", chart.INTEREST_INCOME),
+)
+
+
 def offer(*, by, approver, on: date) -> dict[str, LoanProduct]:
     """Create every product with its approved terms and fees; return them by code."""
+    own = {"LOGBOOK": {"posting_profile": _profile(by=by)}}
     return {
-        code: _offer_one(code, dict(terms), by=by, approver=approver, on=on)
+        code: _offer_one(code, terms | own.get(code, {}), by=by, approver=approver, on=on)
         for code, terms in PRODUCTS.items()
     }
+
+
+def _profile(*, by) -> PostingProfile:
+    """Create the accounts of loans on a logbook, and the profile that names them."""
+    profile = PostingProfile(name="Logbook loans")
+    _save(profile, by=by)
+    for code, name, common in OWN_ACCOUNTS:
+        place = Account.objects.get(pk=common)
+        account = Account(
+            code=code,
+            name=name,
+            kind=place.kind,
+            parent=place.parent,
+            stands_for=place,
+            takes_manual_entries=False,
+        )
+        account.full_clean()
+        _save(account, by=by)
+        profile.accounts.add(account)
+    return profile
 
 
 def raise_price(product: LoanProduct, *, by, approver, on: date) -> ProductVersion:

@@ -77,7 +77,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(db_index=True, max_length=60)),
-                ("is_fixed", models.BooleanField(default=False, editable=False)),
+                (
+                    "is_fixed",
+                    models.BooleanField(default=False, editable=False, verbose_name="fixed"),
+                ),
                 ("history_id", models.AutoField(primary_key=True, serialize=False)),
                 ("history_date", models.DateTimeField(db_index=True)),
                 ("history_change_reason", models.CharField(max_length=100, null=True)),
@@ -115,7 +118,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=60, unique=True)),
-                ("is_fixed", models.BooleanField(default=False, editable=False)),
+                (
+                    "is_fixed",
+                    models.BooleanField(default=False, editable=False, verbose_name="fixed"),
+                ),
                 (
                     "accounts",
                     models.ManyToManyField(

@@ -169,7 +169,7 @@ class PostingProfile(models.Model):
         limit_choices_to={"stands_for__isnull": False, "is_active": True},
         help_text="One for each common account that these loans do not share.",
     )
-    is_fixed = models.BooleanField(default=False, editable=False)
+    is_fixed = models.BooleanField("fixed", default=False, editable=False)
     history = HistoricalRecords(m2m_fields=[accounts])
 
     class Meta:
