@@ -16,10 +16,10 @@ from lms.words import counted
 
 
 class AccountsField(forms.ModelMultipleChoiceField):
-    """Accounts, each with the common one whose place it takes."""
+    """Accounts, each with the code whose place it takes."""
 
     def label_from_instance(self, account: Account) -> str:
-        return f"{account}, for {account.stands_for}"
+        return f"{account} (for {account.stands_for_id})"
 
 
 class ProfileForm(forms.ModelForm):
@@ -77,17 +77,16 @@ class PostingProfileAdmin(StaffAdmin):
             kwargs["form"] = forms.ModelForm
         return super().get_form(request, obj, **kwargs)
 
-    def formfield_for_manytomany(self, field, request, **kwargs):
-        kwargs |= {
-            "form_class": AccountsField,
-            "widget": UnfoldAdminCheckboxSelectMultipleWidget(),
-        }
-        kwargs["queryset"] = (
-            Account.objects.postable().exclude(stands_for=None).select_related("stands_for")
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        """Offer accounts that stand for others, to be ticked."""
+        if db_field.name != "accounts":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        offered = Account.objects.postable().exclude(stands_for=None)
+        return AccountsField(
+            queryset=offered.select_related("stands_for"),
+            widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+            help_text=f"{db_field.help_text} Other accounts are made under Accounts first.",
         )
-        form_field = super().formfield_for_manytomany(field, request, **kwargs)
-        form_field.help_text = field.help_text  # without a word of the Control key
-        return form_field
 
     @display(description="Accounts of its own")
     def shown_accounts(self, profile):
