@@ -185,7 +185,7 @@ def _receipts(
     yield Proved("Unallocated receipts", -booked(chart.UNALLOCATED), sums["unallocated"])
     yield Proved("Customer credit", -booked(chart.CUSTOMER_CREDIT), sums["credited"])
     yield _none(
-        "Branches that hold other receipts or credit than they received",
+        "Branches that hold money others received",
         _held_elsewhere(by_place),
         lambda key: f"branch {key}",
     )

@@ -100,5 +100,5 @@ def test_money_booked_in_the_wrong_branch_is_found(theirs, astray, kisumu):
     off = [proved for proved in proofs.prove() if not proved.holds]
 
     assert [(proved.name, proved.books) for proved in off] == [
-        ("Branches that hold other receipts or credit than they received", 2)
+        ("Branches that hold money others received", 2)
     ]
