@@ -288,6 +288,17 @@ def test_it_is_taken_off_a_loan_and_pays_no_other_customers(reward, wanjiku, kam
     prove()
 
 
+def test_credit_of_no_loan_is_taken_off_none(reward, kamau):
+    payment = approve(reward, by=kamau, on=ON).payment
+
+    with pytest.raises(Refused, match=r"RC\d+ is held as credit and stands on no loan: refund or"):
+        collection.take_back(payment, reason="Tried", by=kamau, on=ON)
+
+    payment.refresh_from_db()
+    assert (payment.status, payment.credited) == ("allocated", 500)
+    prove()
+
+
 def test_a_payment_is_held_as_credit_only_while_it_waits(reward, kamau):
     payment = approve(reward, by=kamau, on=ON).payment
 

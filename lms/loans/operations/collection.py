@@ -196,11 +196,12 @@ def take_back(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Return a payment to the unallocated queue, as if it had never been placed.
 
     What came after it is replayed; principal that it prepaid is owed as before. Only a person
-    may place it again. Raises Refused unless it is allocated.
+    may place it again. Raises Refused unless it is allocated, and where it stands on no loan.
     """
     reason = needs_reason(reason)
     _must_be_money(payment)
     with transaction.atomic():
+        _must_be_on_a_loan(payment)
         payment = _unplace(payment, reason=reason, by=by, on=on)
         payment.waits_for_staff = True
         booking.save_payment(payment, by=by, reason=reason)
@@ -241,6 +242,14 @@ def _must_be_money(payment: Payment) -> None:
         raise Refused(
             f"{payment.number} came from another loan: no money can be taken back. "
             "Undo the disbursement of that loan."
+        )
+
+
+def _must_be_on_a_loan(payment: Payment) -> None:
+    held = JournalEntry.objects.keyed(_credit_key(payment)).filter(reversed_by=None)
+    if held.exists() and not _loans_paid_by(payment):
+        raise Refused(
+            f"{payment.number} is held as credit and stands on no loan: refund or reverse it."
         )
 
 
