@@ -15,6 +15,7 @@ from lms.backoffice.demo import (
     people,
     proof,
     reconciling,
+    referrals,
     takeover,
 )
 from lms.backoffice.demo.incidents import Incidents
@@ -108,6 +109,7 @@ def load(*, now: datetime) -> None:
             endings.plan(story)
             journals.plan(story)
             counters.plan(story)
+            referrals.plan(story)
             takeover.plan(story)
             reconciling.plan(story)
             story.live_until(story.till.inbox_from)
