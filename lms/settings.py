@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "lms.notifications",
     "lms.mpesa",
     "lms.loans",
+    "lms.referrals",
     "lms.reports",
     "lms.imports",
     "lms.reconciliation",
@@ -172,6 +173,10 @@ LMS_ENVIRONMENT = env.str("LMS_ENVIRONMENT", default="Laptop")
 ARREARS_TOLERANCE = env.int("ARREARS_TOLERANCE", default=10)
 # Whether unpaid penalties count there too, so that they alone keep a loan late.
 PENALTIES_MAKE_ARREARS = env.bool("PENALTIES_MAKE_ARREARS", default=False)
+# Whole shillings for who brought a customer that paid the first loan back; 0 for none. At most so
+# many rewards a referrer and calendar month; 0 for no limit.
+REFERRAL_REWARD = env.int("REFERRAL_REWARD", default=0)
+REFERRAL_MONTHLY_CAP = env.int("REFERRAL_MONTHLY_CAP", default=5)
 LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 UNFOLD = {
     "SITE_TITLE": f"{LENDER_NAME} · Loan office",

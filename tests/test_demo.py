@@ -30,6 +30,7 @@ SUMS = {
     "loans_waiver": "count(*), sum(amount)",
     "payments_payment": "count(*), sum(amount), sum(credited)",
     "ledger_transfer": "count(*), sum(amount)",
+    "referrals_referralreward": "count(*), sum(amount)",
     "mpesa_callback": "count(*), sum(amount)",
     "mpesa_mpesapayment": "count(*), sum(amount)",
     "notifications_message": "count(*)",
@@ -182,6 +183,8 @@ def test_the_story_has_what_goes_wrong_in_a_real_office(folder):
         (1,)
     ]
     assert ask(folder, "SELECT status, wrong FROM imports_importjob") == [("done", 0)]
+    rewards = ask(folder, "SELECT DISTINCT status FROM referrals_referralreward ORDER BY status")
+    assert rewards == [("approved",), ("proposed",)]
     assert ask(folder, "SELECT count(*) > 20 FROM notifications_message WHERE status = 'sent'") == [
         (1,)
     ]

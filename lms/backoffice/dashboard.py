@@ -252,6 +252,10 @@ WORK = (
         "staff.approval", "status__exact=waiting", "verified_user",
     ),
     Work(
+        "Referral rewards", "rewards", "wait for a second person",
+        "referrals.referralreward", "state=proposed", "redeem",
+    ),
+    Work(
         "M-Pesa inbox to review", "callbacks", "could not be applied",
         "mpesa.callback", "status__in=review,failed", "inbox",
     ),

@@ -20,6 +20,7 @@ from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications.models import Message
 from lms.payments.models import Payment
 from lms.reconciliation.models import StatementLine
+from lms.referrals.models import ReferralReward
 from lms.staff.models import Approval
 from lms.tills.models import Banking, DrawerSession, TillTransfer
 
@@ -55,7 +56,7 @@ def waiting_work(staff, on: date) -> dict[str, int]:
         .annotate(number=Count("pk"))
     )
     return {
-        **_waiting_cash(staff, on),
+        **_waiting_few(staff, on),
         "submitted": decisions.get(Loan.Status.SUBMITTED, 0),
         "approved": decisions.get(Loan.Status.APPROVED, 0),
         "approvals": _bounded(Approval.objects.seen_by(staff).waiting()),
@@ -72,14 +73,18 @@ def waiting_work(staff, on: date) -> dict[str, int]:
     }
 
 
-def _waiting_cash(staff, on: date) -> dict[str, int]:
-    """Return how much cash in people's hands waits for somebody, in one query: it is never much."""
+def _waiting_few(staff, on: date) -> dict[str, int]:
+    """Return how much of what is never much waits for somebody, in one query.
+
+    That is cash in people's hands, and rewards for customers who brought others.
+    """
     drawers = DrawerSession.objects.seen_by(staff)
     waiting = {
         "left_open": drawers.left_open(on=on),
         "differences": drawers.filter(status=DrawerSession.Status.COUNTED),
         "handovers": TillTransfer.objects.seen_by(staff).waiting(),
         "bankings": Banking.objects.seen_by(staff).in_transit(),
+        "rewards": ReferralReward.objects.seen_by(staff).waiting(),
     }
     first, *others = (
         rows.order_by().values_list(Value(name, output_field=CharField()))
@@ -155,7 +160,7 @@ def overdue(staff, on: date) -> Sum:
 
 def _collected(staff):
     """Money that customers brought to the branch, less what was reversed."""
-    return of_branch(Payment.objects.standing(), staff).exclude(method=Payment.Method.OPENING)
+    return of_branch(Payment.objects.standing().of_money(), staff)
 
 
 def collected_today(staff, on: date) -> Sum:

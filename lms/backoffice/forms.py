@@ -9,6 +9,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
+from lms.customers.models import Customer
 from lms.money import CENT
 
 
@@ -47,6 +48,18 @@ def reason_field(label: str = "Reason", **options) -> forms.CharField:
     return forms.CharField(
         label=label, max_length=200, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), **options
     )
+
+
+def one_customer(text: str, staff) -> Customer:
+    """Return the one customer of the person's pages whom a number, phone, ID or name means.
+
+    Raises ValidationError, in words for the field, for none and for more than one.
+    """
+    found = list(Customer.objects.seen_by(staff).matching(text)[:2])
+    if len(found) != 1:
+        what = "No customer is" if not found else "More than one customer is"
+        raise forms.ValidationError(f"{what} known by “{text}”: give the phone or the ID.")
+    return found[0]
 
 
 class ReasonDialog(StaffDialog):

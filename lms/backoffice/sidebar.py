@@ -95,6 +95,7 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
                 "how_to_reg",
                 query="kyc_status__exact=pending",
             ),
+            Entry("Referral rewards", "referrals.referralreward", "redeem", badge="rewards"),
         ),
     ),
     (

@@ -20,9 +20,11 @@ from lms.loans.models import Loan
 from lms.loans.operations.night import STEPS as BOOK_STEPS
 from lms.loans.operations.night import Step, sql
 from lms.money import CENT
+from lms.referrals import operations as referrals
 
 STEPS = (
     *BOOK_STEPS,
+    Step("referrals", "Referral rewards proposed", referrals.propose, by_loan=False),
     Step("proofs", "Proof of the books", proofs.run, by_loan=False),
     Step("reminders", "Reminders queued", reminders.queue),
 )

@@ -12,7 +12,8 @@ from django.db import models
 from django.db.models.functions import Upper
 from simple_history.models import HistoricalRecords
 
-from lms import phones
+from lms import dates, phones
+from lms.errors import Refused
 from lms.money import MoneyField
 from lms.staff.models import Branch
 
@@ -158,6 +159,17 @@ class Customer(models.Model):
         blank=True,
         related_name="customers",
     )
+    referred_by = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="referred",
+        help_text="The customer who brought this one.",
+    )
+    referral_recorded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
     kyc_status = models.CharField("KYC", max_length=8, choices=Kyc, default=Kyc.PENDING)
     photo = models.ImageField(upload_to="customers/photos/%Y/%m/", blank=True)
     takes_messages = models.BooleanField(
@@ -185,6 +197,15 @@ class Customer(models.Model):
                 condition=models.Q(phone__regex=r"^254[17][0-9]{8}$"),
                 name="customer_phone_is_kenyan",
                 violation_error_message="The phone is not a Kenyan mobile number.",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(referred_by=models.F("id")),
+                name="customer_not_referred_by_self",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(referred_by__isnull=True, referral_recorded_by__isnull=True)
+                | models.Q(referred_by__isnull=False, referral_recorded_by__isnull=False),
+                name="customer_referral_has_recorder",
             ),
         ]
         indexes = [
@@ -247,6 +268,31 @@ class Customer(models.Model):
         if self.kind == self.Kind.BUSINESS:
             return self.business_name.strip()
         return " ".join(f"{self.first_name} {self.other_names} {self.last_name}".split())
+
+    def refer(self, referrer: Self, *, by) -> None:
+        """Say who brought this customer, and who of the staff wrote it down. Does not save.
+
+        Raises Refused for somebody who is the same person, came later, or was brought by them.
+        """
+        if wrong := self._wrong_for_referrer(referrer):
+            raise Refused(wrong, field="referrer")
+        self.referred_by, self.referral_recorded_by = referrer, by
+
+    def _wrong_for_referrer(self, referrer: Self) -> str:
+        """Return why somebody cannot have brought this customer, empty when they can."""
+        if self.pk and referrer.pk == self.pk:
+            return f"{self.name} cannot refer themselves."
+        if referrer.phone == self.phone:
+            return f"{referrer.name} has the same phone: nobody refers themselves."
+        if referrer.id_number == self.id_number:
+            return f"{referrer.name} has the same ID number: nobody refers themselves."
+        if self.pk and referrer.referred_by_id == self.pk:
+            return f"{self.name} referred {referrer.name}: they cannot refer one another."
+        # By day and key alone nobody can come before the one who brought them, in any circle.
+        if self.pk and (referrer.registered_at, referrer.pk) > (self.registered_at, self.pk):
+            came = dates.show(dates.day_of(referrer.registered_at))
+            return f"{referrer.name} was registered later, on {came}: a referrer comes first."
+        return ""
 
     def age(self, *, on: date) -> int | None:
         """Return the age in whole years on a day, or None without a date of birth."""

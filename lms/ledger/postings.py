@@ -12,6 +12,7 @@ receipt              | money received                       | money          | 2
 receipt              | received in another branch's drawer  | 1160           | 2010
 receipt              | paid by a new loan                   | 1150           | 2010
 receipt              | paid before the takeover             | 3900           | 2010
+receipt              | referral reward                      | 5070           | 2010
 allocation           | paid on a loan, by component         | 2010           | 1110 1120 1130 1140
 allocation           | credit used, by component            | 2020           | 1110 1120 1130 1140
 allocation           | what is over                         | 2010           | 2020

@@ -54,6 +54,10 @@ class PaymentQuerySet(models.QuerySet):
         """Every payment that was not reversed."""
         return self.exclude(status=Payment.Status.REVERSED)
 
+    def of_money(self) -> Self:
+        """Payments that brought money, where others only move what is owed or given."""
+        return self.exclude(method__in=Payment.WITHOUT_MONEY)
+
     def with_credit(self) -> Self:
         """Payments of which a part is held as the customer's credit."""
         return self.standing().filter(credited__gt=0)
@@ -75,6 +79,9 @@ class Payment(models.Model):
         OPENING = "opening", "Paid before takeover"
         REFINANCE = "refinance", "Paid by a new loan"
         INSURANCE = "insurance", "Insurance claim"
+        REWARD = "reward", "Referral reward"
+
+    WITHOUT_MONEY = (Method.OPENING, Method.REFINANCE, Method.REWARD)
 
     method = models.CharField(max_length=9, choices=Method)
     reference = models.CharField(

@@ -24,6 +24,7 @@ CASH_ACCOUNTS = {
     Payment.Method.OPENING: chart.OPENING_BALANCES,
     Payment.Method.REFINANCE: chart.REFINANCE_CLEARING,
     Payment.Method.INSURANCE: chart.BANK,
+    Payment.Method.REWARD: chart.REFERRAL_REWARDS,
 }
 MPESA_RECEIPT = re.compile(r"[A-Z0-9]{8,12}")
 

@@ -28,6 +28,7 @@ OPERATIONS = {
     "transfer_loan": "loans",
     "record_death": "loans",
     "refund_payment": "payments",
+    "approve_reward": "referrals",
     "use_drawersession": "tills",
     "oversee_drawersession": "tills",
     "approve_difference": "tills",
@@ -106,6 +107,7 @@ MODELS = {
     "provision": "loans",
     "provisiontable": "loans",
     "provisionband": "loans",
+    "referralreward": "referrals",
     "dayclose": "closing",
     "closefailure": "closing",
     "proof": "closing",
@@ -151,6 +153,7 @@ SEE_LENDING = {
     "provision": "view",
     "payment": "view",
     "payout": "view",
+    "referralreward": "view",
     "mpesapayment": "view",
     "message": "view",
 }

@@ -19,7 +19,7 @@ def page_of(customer, name="change"):
     return reverse(f"admin:customers_customer_{name}", args=[customer.pk])
 
 
-TABS = ("documents", "loans", "payments", "guarantees", "messages")
+TABS = ("documents", "loans", "payments", "guarantees", "referred", "messages")
 
 
 def answers(**changed) -> dict:
@@ -327,5 +327,5 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(page_of(wanjiku))
 
-    with django_assert_num_queries(25):
+    with django_assert_num_queries(27):
         client.get(page_of(wanjiku))

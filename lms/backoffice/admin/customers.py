@@ -25,14 +25,16 @@ from unfold.widgets import (
 from lms import dates, money, phones
 from lms.backoffice.admin.deaths import DeathActions
 from lms.backoffice.admin.imports import ImportLink
+from lms.backoffice.admin.referrals import ReferralActions, referrer_field
 from lms.backoffice.admin.refunds import RefundActions
 from lms.backoffice.admin.stk import CustomerStkPush
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
-from lms.backoffice.forms import ReasonDialog, StaffDialog
+from lms.backoffice.forms import ReasonDialog, StaffDialog, one_customer
 from lms.backoffice.reports.links import address
 from lms.backoffice.sidebar import page_of
 from lms.customers import operations
 from lms.customers.models import Customer, CustomerDocument
+from lms.errors import Refused
 from lms.loans.models import Guarantor, Loan
 from lms.money import ZERO, kes
 from lms.notifications.models import Message
@@ -45,7 +47,12 @@ KYC_COLOURS = {"Pending": "warning", "Verified": "success", "Rejected": "danger"
 
 # --- Forms ---------------------------------------------------------------------------------------
 class CustomerForm(forms.ModelForm):
-    """Takes phones in any spelling; a change of a known customer may say why."""
+    """Takes phones in any spelling; a change of a known customer may say why.
+
+    Who referred a customer is asked when they are registered; later an action sets it.
+    """
+
+    staff = None  # set by the page
 
     phone = forms.CharField(
         max_length=24,
@@ -55,6 +62,7 @@ class CustomerForm(forms.ModelForm):
     next_of_kin_phone = forms.CharField(
         max_length=24, required=False, widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "tel"})
     )
+    referrer = referrer_field()
     photo = forms.ImageField(required=False, widget=UnfoldAdminImageSmallFieldWidget)
     reason = forms.CharField(
         label="Reason of the change",
@@ -78,6 +86,19 @@ class CustomerForm(forms.ModelForm):
             return phones.normalise(self.cleaned_data[field])
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+    def clean_referrer(self) -> Customer | None:
+        text = self.cleaned_data["referrer"]
+        return one_customer(text, self.staff) if text else None
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        referrer = self.cleaned_data.get("referrer")
+        if referrer and self.instance.pk is None:
+            try:
+                self.instance.refer(referrer, by=self.staff)
+            except Refused as refusal:
+                self.add_error("referrer", refusal.message)
 
     def clean_phone(self) -> str:
         return self._stored("phone")
@@ -201,6 +222,40 @@ class GuaranteeInline(ReadOnlyTabular):
         return kes(guarantee.amount)
 
 
+class ReferredInline(ReadOnlyTabular):
+    """The customers whom this one brought."""
+
+    model = Customer
+    fk_name = "referred_by"
+    verbose_name_plural = "referred"
+    hide_title = True
+    fields = ("shown_name", "shown_phone", "shown_registered", "reward")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    per_page = 10
+    show_change_link = False
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("reward_for_bringing__payment")
+
+    @display(description="Customer")
+    def shown_name(self, customer):
+        return _link(customer, customer.name)
+
+    @display(description="Phone")
+    def shown_phone(self, customer):
+        return phones.show(customer.phone)
+
+    @display(description="Registered")
+    def shown_registered(self, customer):
+        return dates.show(dates.day_of(customer.registered_at))
+
+    @display(description="Reward")
+    def reward(self, customer):
+        made = getattr(customer, "reward_for_bringing", None)
+        return _link(made, f"{kes(made.amount)}, {made.state.lower()}") if made else "-"
+
+
 class MessageInline(ReadOnlyTabular):
     model = Message
     hide_title = True
@@ -257,7 +312,9 @@ def _late_since() -> Subquery:
 
 
 @admin.register(Customer)
-class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, StaffAdmin):
+class CustomerAdmin(
+    ImportLink, CustomerStkPush, DeathActions, RefundActions, ReferralActions, StaffAdmin
+):
     import_kind = "customers"
     opens = frozenset({"add", "change"})
     form = CustomerForm
@@ -343,6 +400,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
                     ("id_kind", "id_number"),
                     ("date_of_birth", "gender"),
                     ("branch", "loan_officer"),
+                    "referrer",
                 ),
             },
         ),
@@ -361,7 +419,8 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
             },
         ),
     )
-    inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, MessageInline)
+    inlines = (DocumentInline, LoanInline, PaymentInline, GuaranteeInline, ReferredInline,
+               MessageInline)  # fmt: skip
     actions = ("verify_selected",)
     actions_detail = (
         "stk_push",
@@ -370,12 +429,15 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
         {
             "title": "More",
             "icon": "more_horiz",
-            "items": ["refund_credit", "record_death", "undo_death"],
+            "items": ["set_referrer", "refund_credit", "record_death", "undo_death"],
         },
     )
     actions_row = ("verify", "reject")
     offers = {
         "stk_push": lambda customer: bool(customer.owing),
+        "set_referrer": lambda customer: (
+            not customer.loans.filter(disbursed_on__isnull=False).exists()
+        ),
         "refund_credit": lambda customer: bool(customer.credit),
         "record_death": lambda customer: (
             customer.kind == Customer.Kind.INDIVIDUAL and not customer.died_on
@@ -415,6 +477,11 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
     def get_inlines(self, request, obj):
         return self.inlines if obj else (DocumentInline,)
 
+    def get_form(self, request, obj=None, change=False, **kwargs):  # noqa: FBT002  Django's own
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.staff = request.user
+        return form
+
     def get_changeform_initial_data(self, request):
         return {"branch": request.user.branch_id, **super().get_changeform_initial_data(request)}
 
@@ -440,7 +507,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
         if customer is None:
             return []
         on = dates.today()
-        late = customer.late_since
+        late, brought = customer.late_since, customer.referred_by
         facts = [
             ("Phone", phones.show(customer.phone)),
             (customer.get_id_kind_display(), customer.id_number),
@@ -450,6 +517,7 @@ class CustomerAdmin(ImportLink, CustomerStkPush, DeathActions, RefundActions, St
             ("Days late", str((on - late).days) if late and late < on else "None"),
             ("Registered", dates.show(dates.day_of(customer.registered_at))),
             *([("Died", dates.show(customer.died_on))] if customer.died_on else []),
+            *([("Referred by", _link(brought, brought.name))] if brought else []),
         ]
         age = customer.age(on=on)
         return facts if age is None else [*facts, ("Age", str(age))]

@@ -26,7 +26,14 @@ from lms.backoffice.admin.behind_loan import (
     text_field,
 )
 from lms.backoffice.base import ReadOnlyTabular
-from lms.backoffice.forms import ReasonDialog, StaffDialog, date_field, money_field, reason_field
+from lms.backoffice.forms import (
+    ReasonDialog,
+    StaffDialog,
+    date_field,
+    money_field,
+    one_customer,
+    reason_field,
+)
 from lms.customers.models import Customer
 from lms.loans.models import (
     Guarantor,
@@ -96,12 +103,7 @@ class SubstituteDialog(GuarantorDialog):
     reason = reason_field()
 
     def clean_customer(self) -> Customer:
-        text = self.cleaned_data["customer"]
-        found = list(Customer.objects.seen_by(self.request.user).matching(text)[:2])
-        if len(found) != 1:
-            what = "No customer is" if not found else "More than one customer is"
-            raise forms.ValidationError(f"{what} known by “{text}”: give the phone or the ID.")
-        return found[0]
+        return one_customer(self.cleaned_data["customer"], self.request.user)
 
 
 # --- Pages ---------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from lms.backoffice.demo import (
     journals,
     people,
     reconciling,
+    referrals,
     takeover,
 )
 from lms.backoffice.demo.incidents import Incidents
@@ -122,6 +123,7 @@ def load(*, now: datetime) -> None:
             endings.plan(story)
             journals.plan(story)
             counters.plan(story)
+            referrals.plan(story)
             takeover.plan(story)
             reconciling.plan(story)
             story.live_until(story.till.inbox_from)

@@ -50,6 +50,7 @@ class Story:
         self.office: Office
         self.products: dict[str, LoanProduct]
         self.undecided: list[Loan] = []
+        self.firsts: list[tuple[Plan, Persona, date]] = []  # first loans, with the day they apply
         self.idle: dict[str, list[tuple[date, int, Persona]]] = {
             code: [] for code in people.BRANCHES
         }
@@ -117,6 +118,7 @@ class Story:
             persona = waiting.pop()
             known = applied_on - timedelta(days=self.random.randint(2, 9))
             self._plan_registration(persona, known, is_borrower=True)
+            self.firsts.append((plan, persona, applied_on))
         self._afford(plan, persona)
         if plan.fate not in ("active", "late"):
             closed = plan.fate == "closed"

@@ -60,6 +60,8 @@ class Surroundings:
             "MEDIA_ROOT": str(self.folder / "demo-files"),
             "LOG_LEVEL": "INFO",
             "WORKERS": "2",
+            "REFERRAL_REWARD": "500",
+            "REFERRAL_MONTHLY_CAP": "5",
             "SMS_CHANNEL": "console",
             "EMAIL_CHANNEL": "console",
             "EMAIL_URL": "consolemail://",

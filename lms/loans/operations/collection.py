@@ -8,6 +8,7 @@ from django.db import transaction
 from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger import operations as ledger
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, reverse
 from lms.loans.models import Allocation, Loan, LoanChange, Recovery, Waiver
@@ -33,6 +34,7 @@ __all__ = [
     "RECEIVABLES",
     "allocate",
     "apply_credit",
+    "hold_as_credit",
     "reverse_payment",
     "still_owed",
     "take_back",
@@ -130,6 +132,38 @@ def still_owed(loan: Loan) -> Decimal:
     return money.money(written_off.aggregate(sum=money.total("amount"))["sum"] - recovered)
 
 
+def hold_as_credit(payment: Payment, *, by, on: date) -> Payment:
+    """Keep an unallocated payment as the credit of its customer, who may have no loan at all.
+
+    Raises Refused when it is placed or reversed already, or when nobody knows whose it is.
+    """
+    with transaction.atomic():
+        payment = Payment.objects.select_for_update().get(pk=payment.pk)
+        placing.must_wait(payment)
+        if payment.customer_id is None:
+            raise Refused(f"{payment.number} has no customer whose credit it could be.")
+        times = JournalEntry.objects.keyed(_credit_key(payment)).count()
+        ledger.post(
+            kind="allocation",
+            reference=f"{_credit_key(payment)}{times + 1}",
+            on=payment.value_date,
+            narration=f"{payment.number} held as credit",
+            lines=[Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, payment.amount)],
+            branch_id=payment.received_in_id,
+            by=by,
+            subject=payment.number,
+        )
+        payment.status, payment.credited = Payment.Status.ALLOCATED, payment.amount
+        payment.waits_for_staff = False
+        booking.save_payment(payment, by=by, reason="Held as credit")
+    return payment
+
+
+def _credit_key(payment: Payment) -> str:
+    """Return how the keys of the entries begin that hold a payment as credit of no loan."""
+    return f"credit:{payment.pk}:"
+
+
 def apply_credit(loan: Loan, *, by, on: date) -> Decimal:
     """Pay what is due on a loan by `on` from its customer's credit, oldest payment first.
 
@@ -162,11 +196,12 @@ def take_back(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Return a payment to the unallocated queue, as if it had never been placed.
 
     What came after it is replayed; principal that it prepaid is owed as before. Only a person
-    may place it again. Raises Refused unless it is allocated.
+    may place it again. Raises Refused unless it is allocated, and where it stands on no loan.
     """
     reason = needs_reason(reason)
     _must_be_money(payment)
     with transaction.atomic():
+        _must_be_on_a_loan(payment)
         payment = _unplace(payment, reason=reason, by=by, on=on)
         payment.waits_for_staff = True
         booking.save_payment(payment, by=by, reason=reason)
@@ -210,6 +245,14 @@ def _must_be_money(payment: Payment) -> None:
         )
 
 
+def _must_be_on_a_loan(payment: Payment) -> None:
+    held = JournalEntry.objects.keyed(_credit_key(payment)).filter(reversed_by=None)
+    if held.exists() and not _loans_paid_by(payment):
+        raise Refused(
+            f"{payment.number} is held as credit and stands on no loan: refund or reverse it."
+        )
+
+
 def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """Take a payment off every loan it was placed on; return it locked and unallocated."""
     loans = rows.lock_many(_loans_paid_by(payment))
@@ -232,6 +275,8 @@ def _unplace(payment: Payment, *, reason: str, by, on: date) -> Payment:
         if drop:
             last_day = replay.replay(loan, drop=drop, reason=reason, by=by, on=on)
             relief.forgive_small(loan, by=by, on=last_day)
+    for entry in JournalEntry.objects.keyed(_credit_key(payment)).filter(reversed_by=None):
+        reverse(entry, reason=reason, on=on, by=by)
     payment.allocated = payment.credited = ZERO
     payment.status = Payment.Status.UNALLOCATED
     booking.save_payment(payment, by=by, reason=reason)

@@ -23,7 +23,16 @@ def must_wait(payment: Payment) -> None:
 
 
 def take(payment: Payment, loan: Loan) -> None:
-    """Make a locked payment one of a loan. Does not save."""
+    """Make a locked payment one of a loan. Does not save.
+
+    Raises Refused for the referral reward of somebody else.
+    """
+    is_reward = payment.method == Payment.Method.REWARD
+    if is_reward and payment.customer_id != loan.customer_id:
+        raise Refused(
+            f"{payment.number} is the referral reward of {payment.customer.name}: "
+            "it pays nobody else's loan."
+        )
     payment.status = Payment.Status.ALLOCATED
     payment.waits_for_staff = False
     payment.customer_id, payment.branch_id = loan.customer_id, loan.branch_id
