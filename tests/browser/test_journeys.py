@@ -7,6 +7,8 @@ import pytest
 
 from lms import dates, routing
 from lms.customers.models import Customer
+from lms.ledger import chart
+from lms.ledger.models import ManualJournal, Transfer
 from lms.loans.models import Loan, Repayment, Waiver
 from lms.loans.operations import lifecycle
 from lms.mpesa.models import MpesaPayment
@@ -159,6 +161,41 @@ def test_several_instalments_are_waived_at_once(desk, office):
 
     assert Waiver.objects.values("repayment").distinct().count() == late
     assert loan.repayments.filter(interest_waived__gt=0).count() == late
+    books.prove()
+
+
+def test_a_journal_is_typed_submitted_and_posted_by_another(desk, office):
+    branch = factories.branch()
+    accountant = desk(factories.staff("wambui", "Accountant"))
+    factories.kamau()
+
+    page = accountant.open("/admin/ledger/manualjournal/add/")
+    page.fill("input[name=date]", f"{dates.today():%d/%m/%Y}")
+    page.fill("input[name=narration]", "Rent of the office")
+    if page.locator("select[name=branch]").count():
+        page.select_option("select[name=branch]", label=str(branch))
+    page.select_option("select[name='lines-0-account']", chart.RENT)
+    page.fill("input[name='lines-0-debit']", "45000")
+    page.select_option("select[name='lines-1-account']", chart.BANK)
+    page.fill("input[name='lines-1-credit']", "44000")
+    page.get_by_text("KES 1,000.00 more to credit").wait_for()
+    page.fill("input[name='lines-1-credit']", "45000")
+    page.get_by_text("None: it balances").wait_for()
+    press(page, "Save")
+    journal = ManualJournal.objects.get()
+
+    page = accountant.open(f"/admin/ledger/manualjournal/{journal.pk}/change/")
+    box = dialog(page, "submit")
+    box.get_by_text("5120 Rent").first.wait_for()
+    send(box, "Submit", page=page)
+    assert not Transfer.objects.exists()
+
+    manager = desk(factories.kamau())
+    page = manager.open(f"/admin/ledger/manualjournal/{journal.pk}/change/")
+    send(dialog(page, "approve"), "Post", page=page)
+
+    entry = Transfer.objects.get()
+    assert (entry.debit_id, entry.credit_id, entry.amount) == (chart.RENT, chart.BANK, D(45_000))
     books.prove()
 
 
