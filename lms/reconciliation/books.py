@@ -9,21 +9,39 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Case, CharField, DecimalField, Exists, F, OuterRef, Q, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    DecimalField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from lms import money
 from lms.ledger.models import Transfer
 from lms.reconciliation.matching import Item
-from lms.reconciliation.models import MatchedEntry, Reconciliation
+from lms.reconciliation.models import Match, MatchedEntry, MatchedLine, Reconciliation
 
-# Where the reference of an entry stands: on its receipt or payout, or on that of the entry undone.
-DOCUMENTS = (
-    "entry__payment__reference",
-    "entry__payout__reference",
-    "entry__reverses__payment__reference",
-    "entry__reverses__payout__reference",
+# Where the reference of an entry stands: on its document, or on that of the entry undone.
+DOCUMENTS = tuple(
+    f"{entry}__{document}"
+    for entry in ("entry", "entry__reverses")
+    for document in (
+        "payment__reference",
+        "payout__reference",
+        "funds_transfer__reference",
+        "arrived_slip__slip_number",
+    )
 )
+# Kinds of entries that move money of our own from one place to another.
+OWN_MONEY = ("funds_transfer", "banking", "own_transfer")
+REVERSAL = "_reversal"
 SHOWN = ("entry_id", "date", "entry__kind", "entry__narration", "entry__reverses_id")
 
 
@@ -40,7 +58,13 @@ class Entry(NamedTuple):
 
     @property
     def item(self) -> Item:
-        return Item(self.pk, self.day, self.amount, self.reference, self.reverses)
+        return Item(
+            self.pk, self.day, self.amount, self.reference, self.reverses, is_own=self.is_own
+        )
+
+    @property
+    def is_own(self) -> bool:
+        return self.kind.removesuffix(REVERSAL) in OWN_MONEY
 
     @property
     def number(self) -> str:
@@ -59,14 +83,23 @@ def moved(account_id: str):
         default=-F("amount"),
         output_field=DecimalField(max_digits=14, decimal_places=2),
     )
+    document = Coalesce(*DOCUMENTS, _line_booked(), Value(""), output_field=CharField())
     return (
         Transfer.objects.filter(Q(debit=account_id) | Q(credit=account_id))
         .order_by()
-        .annotate(document=Coalesce(*DOCUMENTS, Value(""), output_field=CharField()))
+        .annotate(document=document)
         .values(*SHOWN, "document")
         .annotate(moved=money.total(sign))
         .exclude(moved=money.ZERO)
     )
+
+
+def _line_booked() -> Subquery:
+    """Return the reference of the line that an entry was booked from, for its other account."""
+    booked = MatchedLine.objects.filter(
+        match__how=Match.How.BOOKED, match__entries__entry=OuterRef("entry_id")
+    )
+    return Subquery(booked.order_by("pk").values("line__reference")[:1])
 
 
 def unmatched(reconciliation: Reconciliation):
@@ -105,7 +138,7 @@ def entries(rows) -> Iterator[Entry]:
             row["entry_id"],
             row["date"],
             row["moved"],
-            row["document"] or "",
+            "".join(row["document"].split()).upper(),
             row["entry__kind"],
             row["entry__narration"],
             row["entry__reverses_id"],

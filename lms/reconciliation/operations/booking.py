@@ -14,8 +14,10 @@ from lms.ledger import chart
 from lms.ledger.models import Account, JournalEntry
 from lms.ledger.operations import Line, Posting, post, post_many
 from lms.money import ZERO, kes
-from lms.payments.models import Payment
+from lms.payments.models import Payment, normal_reference
 from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
+from lms.reconciliation import books, documents
+from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
 from lms.reconciliation.models import Match, Reconciliation, StatementLine, Verdict
 from lms.reconciliation.operations.beginning import locked
@@ -58,20 +60,23 @@ def create_payment(
     It counts from the day of the line, unless told another. A repeat, or a payment that was
     posted meanwhile under the same reference, is not received again but matched. Raises Refused
     where that one has another amount, for money that left, for accounts that receipts are not
-    booked to, and for a day that no open period reaches.
+    booked to, for a day that no open period reaches, and where a document of ours has the
+    reference.
     """
     reconciliation = period_of(line)
     if line.amount <= 0:
         raise Refused("Money left on this line: there is no payment to receive.")
+    reference = line.reference if reference is None else normal_reference(reference) or ""
     with transaction.atomic():
         _must_be_free(locked(reconciliation), line)
+        _must_be_nobodys(line.reference, reference)
         home(Reconciliation.objects.of(line.account_id).open(), day or line.day)
     try:
         # In transactions of its own: what arrived stays received whatever follows.
         payment = routing.take(
             method=_method(reconciliation),
             amount=line.amount,
-            reference=line.reference if reference is None else reference,
+            reference=reference,
             value_date=day or line.day,
             account=line.account_no if account is None else account,
             payer_name=_payer(line),
@@ -127,10 +132,14 @@ def _payer(line: StatementLine) -> str:
 def book_charge(line: StatementLine, *, by, on: date, day: date | None = None) -> JournalEntry:
     """Book a line as a charge of M-Pesa or the bank, on its own day unless told another.
 
-    Raises Refused for money that came in.
+    Raises Refused for money that came in, and where a document of ours has the reference: beside
+    one whose entry holds no charge, a line that reads like a charge may be booked.
     """
     if line.amount >= 0:
         raise Refused("Money came in on this line: it is no charge.")
+    document = documents.standing([line.reference]).get(line.reference)
+    if document is not None and not _is_beside(document, line):
+        raise Refused(document.said)
     reconciliation = period_of(line)
     return _book(
         line,
@@ -148,13 +157,17 @@ def book_transfer(
 ) -> JournalEntry:
     """Book a line as money moved between this account and another of our own.
 
-    Raises Refused for any other account, and without a reason.
+    Raises Refused for any other account, without a reason, and where a document of ours has the
+    reference.
     """
+    _must_be_nobodys(line.reference)
     if not (reason := reason.strip()):
         raise Refused("Say what moved: it becomes the narration of the entry.", field="reason")
     if other.pk not in OWN_MONEY or other.pk == line.account_id:
         raise Refused(f"{other} is not another account of our own money.", field="other")
-    return _book(line, other=other.pk, kind="own_transfer", narration=reason, day=day, by=by, on=on)
+    return _book(
+        line, other=other.pk, kind=documents.OWN_TRANSFER, narration=reason, day=day, by=by, on=on
+    )
 
 
 def book_charges(reconciliation: Reconciliation, *, by, on: date) -> Booked:
@@ -252,13 +265,48 @@ def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
 
 
 def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    """Return the lines that look like payments of customers and are not in the books."""
-    return [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
+    """Return the lines that look like payments of customers and are not in the books.
+
+    Left out is what a document of ours has the reference of, and what has the amount of own money
+    whose line is still missing: a person says which of the two it is.
+    """
+    lines = [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
+    known = documents.standing([line.reference for line in lines])
+    expected = _own_money_expected(reconciliation) if lines else set()
+    return [line for line in lines if line.reference not in known and line.amount not in expected]
 
 
 def charges_missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    """Return the lines that read like charges and are not in the books."""
-    return [line for line in _missing(reconciliation) if line.is_charge]
+    """Return the lines that read like charges and are not in the books, nor part of an entry."""
+    lines = [line for line in _missing(reconciliation) if line.is_charge]
+    known = documents.standing([line.reference for line in lines])
+    return [
+        line
+        for line in lines
+        if (document := known.get(line.reference)) is None or _is_beside(document, line)
+    ]
+
+
+def _own_money_expected(reconciliation: Reconciliation) -> set[Decimal]:
+    """Return the amounts of own money that came to the account, and that no line answers to."""
+    rows = books.free(
+        reconciliation.account_id,
+        entry__kind__in=books.OWN_MONEY,
+        date__gte=books.start_of(reconciliation.account_id),
+        date__lte=reconciliation.last,
+    )
+    return {entry.amount for entry in books.entries(rows)}
+
+
+def _is_beside(document: Document, line: StatementLine) -> bool:
+    """Tell whether a line is the charge of a document whose entry does not hold it."""
+    return line.is_charge and document.charged_on != line.account_id
+
+
+def _must_be_nobodys(*references: str) -> None:
+    """Refuse references that documents of ours have: that money is in the books."""
+    for document in documents.standing(references).values():
+        raise Refused(document.said)
 
 
 def period_of(line: StatementLine) -> Reconciliation:
