@@ -129,6 +129,35 @@ def test_a_line_is_worked_off_from_its_page(auma):
     assert "taken apart" in page(auma, url_of(LINE, "change", receipt.pk))
 
 
+def test_a_booking_is_reversed_by_somebody_else(auma, as_staff):
+    period = begun()
+    taken(period)
+    line = line_of("UKL7PB0001")
+    answer(auma, LINE, "book_charge", line.pk)
+
+    own = answer(auma, LINE, "reverse_booking", line.pk, reason="no charge")
+    baraka = as_staff(papers.baraka())
+    asked = ask(baraka, LINE, "reverse_booking", line.pk).content.decode()
+    assert Transfer.objects.count() == 1
+    assert went_through(answer(baraka, LINE, "reverse_booking", line.pk, reason="no charge"))
+
+    assert "You booked this yourself" in own.content.decode()
+    assert "Booked as JE" in asked
+    assert Transfer.objects.count() == 2
+    shown = page(baraka, url_of(LINE, "change", line.pk))
+    assert url_of(LINE, "reverse_booking", line.pk) not in shown
+
+
+def test_charges_that_were_taken_apart_are_not_booked_again(auma):
+    period = begun()
+    taken(period)
+    answer(auma, PERIOD, "book_charges", period.pk)
+    answer(auma, LINE, "unmatch", line_of("UKL7PB0001").pk, reason="wrong")
+
+    assert went_through(answer(auma, PERIOD, "book_charges", period.pk))
+    assert Transfer.objects.count() == 2
+
+
 def test_a_line_is_matched_by_hand_with_one_of_the_closest_entries(auma):
     period = begun()
     payment = paid("TYPED00001", "500")

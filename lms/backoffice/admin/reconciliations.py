@@ -170,7 +170,7 @@ class ReconciliationActions:
         icon="receipt_long",
         dialog={
             "title": "Book the charges",
-            "description": "What was booked stays booked: a mistake is reversed in the journal.",
+            "description": "A mistake is put right on its line: “Reverse and take apart”.",
             "form_class": ChargesDialog,
             "form_submit_text": "Book charges",
         },

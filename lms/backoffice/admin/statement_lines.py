@@ -97,6 +97,17 @@ class TransferDialog(LineDialog):
         self.fields["other"].queryset = Account.objects.filter(code__in=booking.OWN_MONEY)
 
 
+class ReversalDialog(LineDialog):
+    """Says what would be reversed."""
+
+    reason = reason_field()
+
+    @property
+    def subject(self) -> str:
+        booked = booking.booked_from(self.line)
+        return " ".join([super().subject, *(f"Booked as {entry}." for entry in booked)])
+
+
 class EntriesField(forms.MultipleChoiceField):
     """Entries to choose from; whether they are still free, the operation says."""
 
@@ -190,7 +201,8 @@ class LineActions:
     """What may be done with one line."""
 
     actions = ("match_selected",)
-    actions_detail = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch")
+    actions_detail = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch",
+                      "reverse_booking")  # fmt: skip
     actions_row = actions_detail
     offers = {
         "create_payment": lambda line: line.amount > 0 and line.verdict in FREE,
@@ -198,6 +210,7 @@ class LineActions:
         "book_transfer": _is(*FREE),
         "match_by_hand": _is(*FREE),
         "unmatch": _is(Verdict.MATCHED, Verdict.DIFFERS),
+        "reverse_booking": lambda line: bool(booking.booked_from(line)),
     }
 
     def has_resolve_permission(self, request, obj=None):
@@ -282,13 +295,34 @@ class LineActions:
         variant=ActionVariant.DANGER,
         dialog={
             "title": "Take this match apart",
-            "description": "What was booked stays booked, and is matched only by a person again.",
+            "description": "What was booked stays booked: to undo that too, reverse it.",
             "form_class": ReasonDialog,
             "form_submit_text": "Take apart",
         },
     )
     def unmatch(self, request, form, object_id):
         return self.perform(request, object_id, unmatch_line, form, done="Taken apart.")
+
+    @action(
+        description="Reverse and take apart",
+        permissions=["resolve"],
+        icon="undo",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": "Reverse what was booked from this line",
+            "description": "The line may be booked anew. Whoever booked it does not reverse it.",
+            "form_class": ReversalDialog,
+            "form_submit_text": "Reverse",
+        },
+    )
+    def reverse_booking(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            booking.reverse_booking,
+            form,
+            done="Reversed: the line is missing here again.",
+        )
 
     @admin.action(description="Match together by hand", permissions=["resolve"])
     def match_selected(self, request, queryset):

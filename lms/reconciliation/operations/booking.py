@@ -7,24 +7,42 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from lms import routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Account, JournalEntry
-from lms.ledger.operations import Line, Posting, post, post_many
+from lms.ledger.operations import Line, Posting, post, post_many, reverse
 from lms.money import ZERO, kes
 from lms.payments.models import Payment, normal_reference
 from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
 from lms.reconciliation import books, documents
 from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
-from lms.reconciliation.models import Match, Reconciliation, StatementLine, Verdict
+from lms.reconciliation.models import (
+    Match,
+    MatchedEntry,
+    MatchedLine,
+    Reconciliation,
+    StatementLine,
+    Verdict,
+)
 from lms.reconciliation.operations.beginning import locked
-from lms.reconciliation.operations.pairing import home, keep, line_of, link
+from lms.reconciliation.operations.pairing import (
+    home,
+    keep,
+    line_of,
+    link,
+    pair_up,
+    unmatch,
+)
 from lms.staff.models import Branch
 
 BOOKED = Match.How.BOOKED
+CHARGE = "charge_paid"
+# What a line itself was booked as. Payments have a reversal of their own.
+BOOKINGS = (CHARGE, documents.OWN_TRANSFER)
 # Accounts of our own between which money moves without being earned or spent.
 OWN_MONEY = (
     chart.CASH,
@@ -144,7 +162,7 @@ def book_charge(line: StatementLine, *, by, on: date, day: date | None = None) -
     return _book(
         line,
         other=charges_account(reconciliation),
-        kind="charge_paid",
+        kind=CHARGE,
         narration=line.narration or line.kind or "Charge",
         day=day,
         by=by,
@@ -205,7 +223,7 @@ def _book_charges_of(
             )
             for line in lines
         ],
-        kind="charge_paid",
+        kind=CHARGE,
         on=day,
         by=by,
     )
@@ -250,18 +268,78 @@ def _book(
 
 
 def _keys(lines: Iterable[StatementLine]) -> dict[int, str]:
-    """Return what names the entry of each line: anew only after the one before was reversed."""
-    first = {f"statement:{line.pk}": line.pk for line in lines}
-    reversed_ones = JournalEntry.objects.filter(
-        reference__in=first, reversed_by__isnull=False
-    ).values_list("reference", flat=True)
-    again = {first[key] for key in reversed_ones}
-    return {pk: f"{key}:again" if pk in again else key for key, pk in first.items()}
+    """Return what names the entry of each line; the second, third… of a line are numbered."""
+    keys = {line.pk: f"statement:{line.pk}" for line in lines}
+    entries = JournalEntry.objects.order_by()
+    used = set(entries.filter(reference__in=keys.values()).values_list("reference", flat=True))
+    for pk, key in keys.items():
+        if key in used:
+            keys[pk] = f"{key}:{2 + entries.filter(reference__startswith=f'{key}:').count()}"
+    return keys
+
+
+# --- Bookings undone -----------------------------------------------------------------------------
+def booked_from(line: StatementLine) -> list[JournalEntry]:
+    """Return what was booked from a line and stands, whether or not it is matched with it."""
+    return list(
+        JournalEntry.objects.filter(
+            kind__in=BOOKINGS,
+            reversed_by__isnull=True,
+            reconciled__match__how=BOOKED,
+            reconciled__match__lines__line=line,
+        )
+        .distinct()
+        .order_by("pk")
+    )
+
+
+def reverse_booking(line: StatementLine, *, reason: str, by, on: date) -> list[JournalEntry]:
+    """Reverse what was booked from a line, and take it apart: the line may be booked anew.
+
+    The reversal is dated as the entry was, or on the first open day after. Raises Refused without
+    a reason, for whoever booked it, where nothing booked stands, while the entry answers to a line
+    of its other account, and once the reconciliation is signed off.
+    """
+    if not (reason := reason.strip()):
+        raise Refused("Give the reason: it stays on the record.", field="reason")
+    with transaction.atomic():
+        reconciliation = locked(period_of(line))
+        entries = booked_from(line)
+        if not entries:
+            raise Refused(
+                "Nothing booked from this line stands. A payment is reversed on its own page."
+            )
+        for entry in entries:
+            _must_be_reversible(entry, line, by=by)
+        for match in Match.objects.filter(is_live=True, entries__entry__in=entries).distinct():
+            unmatch(match, reason=reason, by=by, on=on)
+        mirrors = [reverse(entry, reason=reason, on=entry.date, by=by) for entry in entries]
+        pair_up(reconciliation, by=by)
+    return mirrors
+
+
+def _must_be_reversible(entry: JournalEntry, line: StatementLine, *, by) -> None:
+    if entry.posted_by_id is not None and entry.posted_by_id == by.pk:
+        raise Refused("You booked this yourself: someone else must reverse it.")
+    elsewhere = MatchedEntry.objects.filter(entry=entry, is_live=True).exclude(
+        account=line.account_id
+    )
+    if (other := elsewhere.select_related("account").first()) is not None:
+        raise Refused(f"It is matched on {other.account} too: take that match apart first.")
 
 
 # --- Which lines ---------------------------------------------------------------------------------
 def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    return list(reconciliation.lines.standing(Verdict.MISSING_HERE).order_by("day", "pk"))
+    """Return the lines that are missing here and of which nothing was booked that stands."""
+    booked = MatchedLine.objects.filter(
+        line=OuterRef("pk"),
+        is_live=False,
+        match__how=BOOKED,
+        match__entries__entry__kind__in=BOOKINGS,
+        match__entries__entry__reversed_by__isnull=True,
+    )
+    lines = reconciliation.lines.standing(Verdict.MISSING_HERE).filter(~Exists(booked))
+    return list(lines.order_by("day", "pk"))
 
 
 def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
@@ -326,6 +404,10 @@ def period_of(line: StatementLine) -> Reconciliation:
 def _must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
     if not StatementLine.objects.unmatched().filter(pk=line.pk).exists():
         raise Refused("This line is matched already, or was not completed.")
+    for entry in booked_from(line):
+        raise Refused(
+            f"{entry} was booked from this line already: match the two, or reverse what was booked."
+        )
 
 
 def _each(lines: list[StatementLine], book: Callable) -> Booked:

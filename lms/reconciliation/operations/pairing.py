@@ -36,7 +36,10 @@ def match_again(reconciliation: Reconciliation, *, by, on: date) -> int:
 
 
 def pair_up(reconciliation: Reconciliation, *, by) -> int:
-    """Do the same under the lock that the caller holds."""
+    """Do the same under the lock that the caller holds.
+
+    An entry that was taken off its line and then reversed goes with its reversal.
+    """
     account = reconciliation.account_id
     apart = MatchedLine.objects.filter(match__is_live=False, line__account=account)
     lines = (
@@ -44,13 +47,20 @@ def pair_up(reconciliation: Reconciliation, *, by) -> int:
         .filter(account=account, day__lte=reconciliation.last)
         .exclude(pk__in=apart.values("line"))
     )
-    torn = MatchedEntry.objects.filter(match__is_live=False, account=account)
-    entries = books.free(
-        account,
-        date__gte=books.start_of(account),
-        date__lte=reconciliation.last,
-    ).exclude(entry_id__in=torn.values("entry"))
-    pairs = matching.match(map(line_of, lines), (entry.item for entry in books.entries(entries)))
+    torn = dict(
+        MatchedEntry.objects.filter(match__is_live=False, account=account).values_list(
+            "entry", "match__how"
+        )
+    )
+    rows = books.free(account, date__gte=books.start_of(account), date__lte=reconciliation.last)
+    items = [entry.item for entry in books.entries(rows)]
+    pairs = matching.undone(
+        item
+        for item in items
+        if (item.pk in torn or item.reverses in torn) and torn.get(item.pk) != How.REVERSED
+    )
+    gone = {item.pk for pair in pairs for item in pair.items} | torn.keys()
+    pairs += matching.match(map(line_of, lines), (item for item in items if item.pk not in gone))
     keep(reconciliation, pairs, by=by)
     return len(pairs)
 
