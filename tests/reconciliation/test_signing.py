@@ -52,6 +52,74 @@ def test_whoever_prepared_it_does_not_sign(reconciliation):
         signing.sign_off(reconciliation, by=baraka(), on=LAST)
 
 
+def _states_balances(reconciliation):
+    beginning.set_balances(
+        reconciliation, opening=Decimal(1), closing=Decimal("-35346"), reason="paper",
+        by=baraka(), on=LAST,
+    )  # fmt: skip
+
+
+def _takes_in(reconciliation):
+    more = papers.statement("UKL9ZZ0009|2026-11-21 23:00:00|1|Pay Bill")
+    importing.take_in(brought(reconciliation, more), by=baraka(), on=LAST)
+
+
+def _sets_aside(reconciliation):
+    importing.discard(brought(reconciliation), by=baraka(), on=LAST)
+
+
+def _takes_out(reconciliation):
+    importing.withdraw(reconciliation.files.get(), reason="wrong", by=baraka(), on=LAST)
+
+
+def _takes_apart(reconciliation):
+    pairing.unmatch(Match.objects.get(), reason="wrong", by=baraka(), on=LAST)
+
+
+def _receives(reconciliation):
+    booking.create_payments(reconciliation, by=baraka(), on=LAST)
+
+
+def _reverses(reconciliation):
+    line = line_of("UKL7PB0001")
+    booking.book_charge(line, by=auma(), on=LAST)
+    pairing.unmatch(Match.objects.get(lines__line=line), reason="x", by=auma(), on=LAST)
+    booking.reverse_booking(line, reason="x", by=baraka(), on=LAST)
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        _states_balances,
+        _takes_in,
+        _sets_aside,
+        _takes_out,
+        _takes_apart,
+        _receives,
+        _reverses,
+    ],
+)
+def test_whoever_had_a_hand_in_it_does_not_sign(reconciliation, does):
+    does(reconciliation)
+
+    with pytest.raises(Refused, match="You prepared this"):
+        signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+
+def test_whoever_let_the_program_match_may_sign(reconciliation):
+    paid("UKL1AA0001", "500")
+    pairing.match_again(reconciliation, by=baraka(), on=LAST)
+
+    assert signing.sign_off(reconciliation, by=baraka(), on=LAST).signed_by == baraka()
+
+
+def test_whoever_signed_before_it_was_reopened_may_sign_again(signed):
+    approval = signing.ask_to_reopen(signed, reason="a line is wrong", by=auma(), on=LAST)
+    signing.reopen(approval, reason="", by=baraka(), on=LAST)
+
+    assert signing.sign_off(signed, by=baraka(), on=LAST).signed_by == baraka()
+
+
 def test_what_is_not_ready_is_not_signed(reconciliation):
     beginning.set_balances(
         reconciliation,
