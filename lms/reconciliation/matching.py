@@ -92,7 +92,7 @@ def undone(items: Iterable[Item]) -> list[Pair]:
     return desk.pairs
 
 
-def _words(narration: str) -> set[str]:
+def words_of(narration: str) -> set[str]:
     """Return the words of a narration that may be references."""
     found = re.findall(r"[A-Z0-9]+(?:[-/][A-Z0-9]+)*", narration.upper())
     return {word for word in found if len(word) >= SHORTEST_IN_NARRATION}
@@ -141,7 +141,7 @@ class _Desk:
         for line in list(self.lines.values()) if waiting else ():
             found = {
                 item.pk: item
-                for word in _words(line.narration)
+                for word in words_of(line.narration)
                 for item in waiting.get((word, line.amount), ())
                 if item.pk in self.items
             }
@@ -165,7 +165,7 @@ class _Desk:
             if item.reference:
                 waiting[item.reference].append(item)
         for line in self.lines.values() if waiting else ():
-            named = ({line.reference} | _words(line.narration)) & waiting.keys()
+            named = ({line.reference} | words_of(line.narration)) & waiting.keys()
             if len(named) == 1 and not line.repeats:
                 parts[named.pop()].append(line)
         for reference, lines in parts.items():

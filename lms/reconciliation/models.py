@@ -16,7 +16,9 @@ from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Account, JournalEntry
+from lms.ledger.models.books import AppendOnly
 from lms.money import ZERO, MoneyField
+from lms.payments.models import Payment
 from lms.reconciliation import reading
 
 MPESA_ACCOUNTS = (chart.MPESA_PAYBILL, chart.MPESA_UTILITY, chart.MPESA_WORKING)
@@ -324,6 +326,11 @@ class StatementLine(models.Model):
         return self.amount > 0 and self.happened and "revers" not in self.kind.lower()
 
 
+class ClearedChequeQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        return self.filter(entry__reversed_by__isnull=True)
+
+
 class Match(models.Model):
     """Lines and entries that are one event. `difference` is the statement less the books, KES."""
 
@@ -353,6 +360,21 @@ class Match(models.Model):
 
     def __str__(self) -> str:
         return f"Match {self.pk}, {self.get_how_display().lower()}"
+
+
+class ClearedCheque(AppendOnly):
+    """A cheque whose money came to the bank. It stands until its entry is reversed."""
+
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="clearings")
+    entry = models.OneToOneField(JournalEntry, models.PROTECT, related_name="cleared_cheque")
+
+    objects = ClearedChequeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.payment.reference} cleared"
 
 
 class MatchedLine(models.Model):

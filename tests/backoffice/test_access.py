@@ -31,6 +31,7 @@ APPEND_ONLY = {
     "loans.Recovery",
     "mpesa.Callback",
     "payments.Refund",
+    "reconciliation.ClearedCheque",
     "reconciliation.MatchedEntry",
     "reconciliation.MatchedLine",
     "reconciliation.StatementLine",

@@ -9,10 +9,12 @@ from django.urls import reverse
 
 from lms import dates
 from lms.ledger.models import Transfer
+from lms.loans.operations import collection
 from lms.payments.models import Payment
 from lms.reconciliation.models import BankLayout, Match, Reconciliation, StatementFile
 from lms.reconciliation.operations import signing
 from lms.staff.models import Approval
+from lms.tills.operations import banking
 from tests import factories
 from tests.backoffice.pages import MOST_QUERIES, answer, ask, queries_of, url_of, went_through
 from tests.reconciliation import papers
@@ -127,6 +129,55 @@ def test_a_line_is_worked_off_from_its_page(auma):
     assert "Booked from the line" in shown
     assert went_through(answer(auma, LINE, "unmatch", receipt.pk, reason="another customer"))
     assert "taken apart" in page(auma, url_of(LINE, "change", receipt.pk))
+
+
+def test_a_slip_is_confirmed_on_its_line(auma):
+    banking.bank(
+        amount=Decimal(4000), slip_number="SLIP77", branch=factories.branch(),
+        by=factories.mutua(), on=LAST,
+    )  # fmt: skip
+    papers.bank_taken(begun("1030"), "21/11/2026|SLIP77|CASH DEPOSIT|4000.00")
+    line = line_of("SLIP77")
+
+    assert url_of(LINE, "confirm_slip", line.pk) in page(auma, url_of(LINE, "change", line.pk))
+    assert "left on 21 Nov 2026" in ask(auma, LINE, "confirm_slip", line.pk).content.decode()
+    assert Transfer.objects.count() == 1
+    assert went_through(answer(auma, LINE, "confirm_slip", line.pk))
+    assert Transfer.objects.filter(debit="1030", credit="1045").count() == 1
+
+
+def test_cheques_clear_and_come_back_on_their_lines(auma):
+    cheque = paid("CHQ00001", "700", method="cheque")
+    papers.bank_taken(
+        begun("1030"),
+        "21/11/2026|FT1|CHEQUE DEPOSIT CHQ00001|700.00",
+        "21/11/2026|FT2|UNPAID CHEQUE CHQ00001|-700.00",
+    )
+    came, went = line_of("FT1"), line_of("FT2")
+
+    asked = ask(auma, LINE, "clear_cheques", came.pk).content.decode()
+    assert f'value="{cheque.pk}" selected' in asked
+    assert went_through(answer(auma, LINE, "clear_cheques", came.pk, cheques=[cheque.pk]))
+    refused = answer(auma, LINE, "return_cheque", went.pk, cheque=cheque.pk)
+    assert f"Reverse {cheque.number} first" in refused.content.decode()
+    collection.reverse_payment(cheque, reason="unpaid", by=papers.auma(), on=LAST)
+    assert went_through(answer(auma, LINE, "return_cheque", went.pk, cheque=cheque.pk))
+    assert Match.objects.filter(is_live=True).count() == 2
+
+
+def test_what_may_be_own_money_is_counted_apart(auma):
+    paid("CHQ00001", "700", method="cheque")
+    period = begun("1030")
+    papers.bank_taken(
+        period,
+        "21/11/2026|FT1|CHEQUE DEPOSIT|700.00",
+        "21/11/2026|FT2|RTGS WANJIKU|900.00",
+    )
+
+    asked = ask(auma, PERIOD, "create_payments", period.pk).content.decode()
+
+    assert "1 lines of money in are not in the books, together KES 900.00" in asked
+    assert "1 more may be own money or cheques" in asked
 
 
 def test_a_booking_is_reversed_by_somebody_else(auma, as_staff):

@@ -7,11 +7,11 @@ import pytest
 
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.loans.operations import lifecycle
+from lms.loans.operations import collection, lifecycle
 from lms.payments.models import Payment
-from lms.reconciliation import proof
+from lms.reconciliation import documents, proof
 from lms.reconciliation.models import Match
-from lms.reconciliation.operations import booking, pairing
+from lms.reconciliation.operations import arriving, booking, pairing
 from lms.tills.models import Place
 from lms.tills.operations import banking, funds
 from tests import books, factories
@@ -21,8 +21,10 @@ from tests.reconciliation.papers import (
     account,
     auma,
     bank_taken,
+    baraka,
     begun,
     line_of,
+    paid,
     statement,
     taken,
     verdicts,
@@ -46,7 +48,13 @@ def banked(slip_number="SLIP77", *, confirmed_on=FIRST):
         amount=Decimal(4000), slip_number=slip_number, branch=factories.branch(),
         by=factories.mutua(), on=FIRST,
     )  # fmt: skip
+    if confirmed_on is None:
+        return slip
     return banking.confirm(slip, arrived_on=confirmed_on, by=auma(), on=LAST)
+
+
+def a_cheque(reference="CHQ00001", amount="700"):
+    return paid(reference, amount, on=FIRST, method="cheque")
 
 
 def charges():
@@ -206,6 +214,125 @@ def test_a_slip_is_no_payment_of_a_customer():
     with pytest.raises(Refused, match="is a banking slip of ours: match the line"):
         booking.create_payment(line_of("SLIP77"), by=auma(), on=LAST)
     assert Payment.objects.count() == 0
+
+
+def test_a_slip_on_its_way_is_confirmed_from_the_line_of_the_bank():
+    slip = banked(confirmed_on=None)
+    reconciliation = begun(chart.BANK)
+    bank_taken(reconciliation, "21/11/2026|FT260001|CASH DEPOSIT SLIP77|4000.00")
+    line = line_of("FT260001")
+
+    assert booking.create_payments(reconciliation, by=auma(), on=LAST).number == 0
+    with pytest.raises(Refused, match=r"SLIP77 .* is a banking slip of ours: confirm"):
+        booking.create_payment(line, by=auma(), on=LAST)
+    with pytest.raises(Refused, match="You banked this yourself"):
+        arriving.confirm_slip(line, by=factories.mutua(), on=LAST)
+    arriving.confirm_slip(line, by=auma(), on=LAST)
+
+    slip.refresh_from_db()
+    assert (slip.status, slip.ended_on) == ("confirmed", LAST)
+    assert books.balances()[chart.BANK] == 4000
+    assert books.balances()[chart.CASH_IN_TRANSIT] == 0
+    assert list(verdicts(reconciliation)) == ["matched"]
+
+
+def test_a_slip_of_another_amount_is_not_confirmed():
+    slip = banked(confirmed_on=None)
+    reconciliation = begun(chart.BANK)
+    bank_taken(reconciliation, "21/11/2026|SLIP77|CASH DEPOSIT|3900.00")
+
+    with pytest.raises(Refused, match=r"Slip SLIP77 is of KES 4,000\.00, but the bank says"):
+        arriving.confirm_slip(line_of("SLIP77"), by=auma(), on=LAST)
+
+    slip.refresh_from_db()
+    assert slip.status == "in_transit"
+
+
+def test_cash_in_transit_moves_by_its_slip_alone():
+    banked(confirmed_on=None)
+    reconciliation = begun(chart.BANK)
+    bank_taken(reconciliation, "21/11/2026|FT9|DEPOSIT|4000.00")
+
+    with pytest.raises(Refused, match="not another account of our own money"):
+        booking.book_transfer(
+            line_of("FT9"), other=account(chart.CASH_IN_TRANSIT), reason="x", by=auma(), on=LAST
+        )
+
+
+# --- Cheques -------------------------------------------------------------------------------------
+def test_cheques_clear_from_the_line_of_their_deposit():
+    one, two = a_cheque(), a_cheque("CHQ00002", "300")
+    reconciliation = begun(chart.BANK)
+    bank_taken(reconciliation, "21/11/2026|FT9|CHEQUE DEPOSIT|1000.00")
+    line = line_of("FT9")
+
+    with pytest.raises(Refused, match=r"these cheques are KES 700\.00"):
+        arriving.clear_cheques(line, cheques=[one], by=auma(), on=LAST)
+    arriving.clear_cheques(line, cheques=[one, two], by=auma(), on=LAST)
+
+    assert books.balances()[chart.BANK] == 1000
+    assert books.balances()[chart.CHEQUES] == 0
+    assert list(verdicts(reconciliation)) == ["matched"]
+    assert not documents.waiting_cheques().exists()
+
+
+def test_a_cheque_is_not_received_a_second_time():
+    cheque = a_cheque()
+    reconciliation = begun(chart.BANK)
+    bank_taken(
+        reconciliation,
+        "21/11/2026|CHQ00001|CHEQUE DEPOSIT|700.00",
+        "21/11/2026|FT9|INWARD CLEARING|700.00",
+    )
+
+    assert booking.create_payments(reconciliation, by=auma(), on=LAST).number == 0
+    with pytest.raises(Refused, match="is cheque CHQ00001: clear it"):
+        booking.create_payment(line_of("CHQ00001"), by=auma(), on=LAST)
+    assert list(Payment.objects.all()) == [cheque]
+
+
+def test_a_cheque_cleared_on_the_wrong_line_may_clear_again():
+    cheque = a_cheque()
+    reconciliation = begun(chart.BANK)
+    bank_taken(
+        reconciliation,
+        "20/11/2026|FT8|CHEQUE DEPOSIT|700.00",
+        "21/11/2026|FT9|CHEQUE DEPOSIT|700.00",
+    )
+    arriving.clear_cheques(line_of("FT8"), cheques=[cheque], by=auma(), on=LAST)
+    with pytest.raises(Refused, match="cleared or was reversed meanwhile"):
+        arriving.clear_cheques(line_of("FT9"), cheques=[cheque], by=auma(), on=LAST)
+
+    booking.reverse_booking(line_of("FT8"), reason="another cheque", by=baraka(), on=LAST)
+    arriving.clear_cheques(line_of("FT9"), cheques=[cheque], by=auma(), on=LAST)
+
+    assert verdicts(reconciliation) == {"missing_here": ["FT8"], "matched": ["FT9"]}
+    assert books.balances()[chart.BANK] == 700
+
+
+def test_a_cheque_that_came_back_takes_its_payment_with_it():
+    cheque = a_cheque()
+    reconciliation = begun(chart.BANK)
+    bank_taken(
+        reconciliation,
+        "20/11/2026|CHQ00001|CHEQUE DEPOSIT|700.00",
+        "21/11/2026|FT9|UNPAID CHQ00001|-700.00",
+    )
+    arriving.clear_cheques(line_of("CHQ00001"), cheques=[cheque], by=auma(), on=LAST)
+    line = line_of("FT9")
+
+    for refused in (
+        lambda: booking.book_charge(line, by=auma(), on=LAST),
+        lambda: arriving.return_cheque(line, cheque=cheque, by=auma(), on=LAST),
+    ):
+        with pytest.raises(Refused, match=f"everse {cheque.number}"):
+            refused()
+    collection.reverse_payment(cheque, reason="unpaid", by=auma(), on=LAST)
+    cheque.refresh_from_db()
+    arriving.return_cheque(line, cheque=cheque, by=auma(), on=LAST)
+
+    assert not any(books.balances().values())
+    assert list(verdicts(reconciliation)) == ["matched"]
 
 
 # --- Payouts -------------------------------------------------------------------------------------

@@ -66,11 +66,12 @@ class PaymentsDialog(StaffDialog):
     @property
     def subject(self) -> str:
         period = Reconciliation.objects.get(pk=self.object_id)
-        lines = booking.receipts_missing(period)
+        lines, left = booking.receipts_missing(period), booking.receipts_left(period)
         return (
             f"{len(lines):,} lines of money in are not in the books, together "
             f"{kes(sum((line.amount for line in lines), start=0))}. Each is received as a payment "
             "and placed by the account number that the payer typed."
+            + (f" {left:,} more may be own money or cheques: they are done singly." if left else "")
         )
 
 

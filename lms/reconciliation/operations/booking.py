@@ -17,7 +17,7 @@ from lms.ledger.operations import Line, Posting, post, post_many, reverse
 from lms.money import ZERO, kes
 from lms.payments.models import Payment, normal_reference
 from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
-from lms.reconciliation import books, documents
+from lms.reconciliation import documents
 from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
 from lms.reconciliation.models import (
@@ -42,7 +42,8 @@ from lms.staff.models import Branch
 BOOKED = Match.How.BOOKED
 CHARGE = "charge_paid"
 # What a line itself was booked as. Payments have a reversal of their own.
-BOOKINGS = (CHARGE, documents.OWN_TRANSFER)
+CLEARED = "cheque_cleared"
+BOOKINGS = (CHARGE, CLEARED, documents.OWN_TRANSFER)
 # Accounts of our own between which money moves without being earned or spent.
 OWN_MONEY = (
     chart.CASH,
@@ -50,7 +51,6 @@ OWN_MONEY = (
     chart.MPESA_UTILITY,
     chart.MPESA_WORKING,
     chart.BANK,
-    chart.CASH_IN_TRANSIT,
     chart.SUSPENSE,
 )
 
@@ -86,8 +86,8 @@ def create_payment(
         raise Refused("Money left on this line: there is no payment to receive.")
     reference = line.reference if reference is None else normal_reference(reference) or ""
     with transaction.atomic():
-        _must_be_free(locked(reconciliation), line)
-        _must_be_nobodys(line.reference, reference)
+        must_be_free(locked(reconciliation), line)
+        _must_be_nobodys(line, reference)
         home(Reconciliation.objects.of(line.account_id).open(), day or line.day)
     try:
         # In transactions of its own: what arrived stays received whatever follows.
@@ -155,7 +155,7 @@ def book_charge(line: StatementLine, *, by, on: date, day: date | None = None) -
     """
     if line.amount >= 0:
         raise Refused("Money came in on this line: it is no charge.")
-    document = documents.standing([line.reference]).get(line.reference)
+    document = documents.of_lines([line]).get(line.pk)
     if document is not None and not _is_beside(document, line):
         raise Refused(document.said)
     reconciliation = period_of(line)
@@ -178,7 +178,7 @@ def book_transfer(
     Raises Refused for any other account, without a reason, and where a document of ours has the
     reference.
     """
-    _must_be_nobodys(line.reference)
+    _must_be_nobodys(line)
     if not (reason := reason.strip()):
         raise Refused("Say what moved: it becomes the narration of the entry.", field="reason")
     if other.pk not in OWN_MONEY or other.pk == line.account_id:
@@ -243,7 +243,7 @@ def _book(
         raise Refused("An entry cannot be dated in the future.", field="day")
     with transaction.atomic():
         reconciliation = locked(period_of(line))
-        _must_be_free(reconciliation, line)
+        must_be_free(reconciliation, line)
         came_in = line.amount > 0
         debit, credit = (line.account_id, other) if came_in else (other, line.account_id)
         entry = post(
@@ -274,7 +274,7 @@ def _keys(lines: Iterable[StatementLine]) -> dict[int, str]:
     used = set(entries.filter(reference__in=keys.values()).values_list("reference", flat=True))
     for pk, key in keys.items():
         if key in used:
-            keys[pk] = f"{key}:{2 + entries.filter(reference__startswith=f'{key}:').count()}"
+            keys[pk] = f"{key}:{2 + entries.keyed(f'{key}:').count()}"
     return keys
 
 
@@ -345,35 +345,33 @@ def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
 def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
     """Return the lines that look like payments of customers and are not in the books.
 
-    Left out is what a document of ours has the reference of, and what has the amount of own money
-    whose line is still missing: a person says which of the two it is.
+    Left out is what has a document of ours, and what has the amount of own money or of a cheque
+    that the account waits for: a person says which of the two it is.
     """
-    lines = [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
-    known = documents.standing([line.reference for line in lines])
-    expected = _own_money_expected(reconciliation) if lines else set()
-    return [line for line in lines if line.reference not in known and line.amount not in expected]
+    lines = _money_in(reconciliation)
+    known = documents.of_lines(lines)
+    expected = documents.expected(reconciliation) if lines else set()
+    return [line for line in lines if line.pk not in known and line.amount not in expected]
+
+
+def receipts_left(reconciliation: Reconciliation) -> int:
+    """Return how many lines of money in wait for a person to say what they are."""
+    return len(_money_in(reconciliation)) - len(receipts_missing(reconciliation))
+
+
+def _money_in(reconciliation: Reconciliation) -> list[StatementLine]:
+    return [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
 
 
 def charges_missing(reconciliation: Reconciliation) -> list[StatementLine]:
     """Return the lines that read like charges and are not in the books, nor part of an entry."""
     lines = [line for line in _missing(reconciliation) if line.is_charge]
-    known = documents.standing([line.reference for line in lines])
+    known = documents.of_lines(lines)
     return [
         line
         for line in lines
-        if (document := known.get(line.reference)) is None or _is_beside(document, line)
+        if (document := known.get(line.pk)) is None or _is_beside(document, line)
     ]
-
-
-def _own_money_expected(reconciliation: Reconciliation) -> set[Decimal]:
-    """Return the amounts of own money that came to the account, and that no line answers to."""
-    rows = books.free(
-        reconciliation.account_id,
-        entry__kind__in=books.OWN_MONEY,
-        date__gte=books.start_of(reconciliation.account_id),
-        date__lte=reconciliation.last,
-    )
-    return {entry.amount for entry in books.entries(rows)}
 
 
 def _is_beside(document: Document, line: StatementLine) -> bool:
@@ -381,9 +379,10 @@ def _is_beside(document: Document, line: StatementLine) -> bool:
     return line.is_charge and document.charged_on != line.account_id
 
 
-def _must_be_nobodys(*references: str) -> None:
-    """Refuse references that documents of ours have: that money is in the books."""
-    for document in documents.standing(references).values():
+def _must_be_nobodys(line: StatementLine, *references: str) -> None:
+    """Refuse a line, or references typed for it, that documents of ours have."""
+    found = [*documents.of_lines([line]).values(), *documents.standing(references).values()]
+    for document in found:
         raise Refused(document.said)
 
 
@@ -401,7 +400,8 @@ def period_of(line: StatementLine) -> Reconciliation:
     return found
 
 
-def _must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
+def must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
+    """Refuse a line that is matched, or from which something was booked that stands."""
     if not StatementLine.objects.unmatched().filter(pk=line.pk).exists():
         raise Refused("This line is matched already, or was not completed.")
     for entry in booked_from(line):
