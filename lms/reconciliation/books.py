@@ -72,8 +72,21 @@ class Entry(NamedTuple):
 
 
 def start_of(account_id: str) -> date:
-    """Return the first day of the account's first reconciliation: earlier entries are not asked."""
+    """Return the first day of the account's first reconciliation."""
     return Reconciliation.objects.of(account_id).values_list("first", flat=True)[0]
+
+
+def asked(account_id: str) -> Q:
+    """Return which entries a statement has to answer to, whenever they were posted.
+
+    Those since the first day of the first reconciliation, and those before it that were posted
+    after it was signed off: they are not in the balance with which the account came.
+    """
+    first, kept_at = Reconciliation.objects.of(account_id).values_list("first", "books_before_at")[
+        0
+    ]
+    since = Q(date__gte=first)
+    return since if kept_at is None else since | Q(entry__posted_at__gt=kept_at)
 
 
 def moved(account_id: str):
@@ -115,20 +128,16 @@ def unmatched(reconciliation: Reconciliation):
         is_live=True,
         match__reconciliation__last__lte=reconciliation.last,
     )
-    rows = moved(account).filter(
-        ~Exists(matched),
-        date__gte=start_of(account),
-        date__lte=reconciliation.last,
-    )
+    rows = moved(account).filter(asked(account), ~Exists(matched), date__lte=reconciliation.last)
     if reconciliation.signed_at:
         rows = rows.filter(entry__posted_at__lte=reconciliation.signed_at)
     return rows.order_by("date", "entry_id")
 
 
 def free(account_id: str, **only):
-    """Return the entries of the account that stand in no match now."""
+    """Return the entries of the account that a statement has to answer to and that none does."""
     live = MatchedEntry.objects.filter(account=account_id, entry=OuterRef("entry_id"), is_live=True)
-    return moved(account_id).filter(~Exists(live), **only)
+    return moved(account_id).filter(asked(account_id), ~Exists(live), **only)
 
 
 def entries(rows) -> Iterator[Entry]:

@@ -176,7 +176,6 @@ def expected(reconciliation: Reconciliation) -> set[Decimal]:
     rows = books.free(
         account,
         entry__kind__in=books.OWN_MONEY,
-        date__gte=books.start_of(account),
         date__lte=reconciliation.last,
     )
     found = {entry.amount for entry in books.entries(rows) if entry.amount > ZERO}

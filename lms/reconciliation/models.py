@@ -109,6 +109,10 @@ class Reconciliation(models.Model):
     )
     signed_at = models.DateTimeField("signed off", null=True, editable=False)
     proof = models.JSONField("balances as signed", null=True, editable=False)
+    # Kept with the first sign-off of the account, and by reopening too: entries that are posted
+    # later and dated before the first day would else change what it came with, seen by nobody.
+    books_before = MoneyField("books before the first day (KES)", null=True, editable=False)
+    books_before_at = models.DateTimeField(null=True, editable=False)
     history = HistoricalRecords()
 
     objects = ReconciliationQuerySet.as_manager()

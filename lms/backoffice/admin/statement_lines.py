@@ -197,7 +197,7 @@ class MatchDialog(LineDialog):
 
 def candidates(account_id: str, amount) -> list[tuple[int, str]]:
     """Return free entries of the account to choose from, the closest in amount first."""
-    rows = books.free(account_id, date__gte=books.start_of(account_id))
+    rows = books.free(account_id)
     closest = rows.annotate(apart=Abs(F("moved") - amount)).order_by("apart", "-date", "-entry_id")
     return [
         (

@@ -8,7 +8,7 @@ from simple_history.utils import bulk_create_with_history
 
 from lms import dates
 from lms.errors import Refused
-from lms.ledger.models import JournalEntry
+from lms.ledger.models import JournalEntry, Transfer
 from lms.money import ZERO, kes
 from lms.reconciliation import books, matching
 from lms.reconciliation.matching import Line, Pair
@@ -52,7 +52,7 @@ def pair_up(reconciliation: Reconciliation, *, by) -> int:
             "entry", "match__how"
         )
     )
-    rows = books.free(account, date__gte=books.start_of(account), date__lte=reconciliation.last)
+    rows = books.free(account, date__lte=reconciliation.last)
     items = [entry.item for entry in books.entries(rows)]
     pairs = matching.undone(
         item
@@ -169,7 +169,7 @@ def link(
     account = reconciliation.account_id
     told = list(StatementLine.objects.unmatched().filter(pk__in=lines, account=account))
     moved = list(books.entries(books.free(account, entry_id__in=entries)))
-    if moved and min(entry.day for entry in moved) < books.start_of(account):
+    if _are_before_the_start(account, entries):
         raise Refused(
             f"Entries before {dates.show(books.start_of(account))} stand in the balance with "
             "which reconciliation began.",
@@ -191,6 +191,12 @@ def link(
             field="entries",
         )
     return keep(reconciliation, [pair], by=by, reason=reason)[0]
+
+
+def _are_before_the_start(account: str, entries: Sequence[int]) -> bool:
+    """Tell whether one of the entries is in the balance with which reconciliation began."""
+    known = Transfer.objects.filter(entry__in=entries)
+    return known.exclude(books.asked(account)).exists()
 
 
 def unmatch(match: Match, *, reason: str, by, on: date) -> Match:

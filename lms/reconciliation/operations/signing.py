@@ -76,13 +76,22 @@ def sign_off(reconciliation: Reconciliation, *, by, on: date, note: str = "") ->
             )
         reconciliation.proof = found.as_json()
         reconciliation.signed_by, reconciliation.signed_at = by, dates.now()
+        _keep_the_start(reconciliation)
         reconciliation.move_to(
             Status.SIGNED_OFF,
             by=by,
             reason=note.strip() or "Signed off",
-            fields=("proof", "signed_by", "signed_at"),
+            fields=("proof", "signed_by", "signed_at", "books_before", "books_before_at"),
         )
     return reconciliation
+
+
+def _keep_the_start(reconciliation: Reconciliation) -> None:
+    """Keep with the first sign-off of an account what the books said before its first day."""
+    first = Reconciliation.objects.of(reconciliation.account_id)[0]
+    if first.pk == reconciliation.pk and reconciliation.books_before is None:
+        reconciliation.books_before = proof.books_before(reconciliation)
+        reconciliation.books_before_at = reconciliation.signed_at
 
 
 def _must_be_ready(reconciliation: Reconciliation, *, on: date) -> None:
