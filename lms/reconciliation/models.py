@@ -76,7 +76,14 @@ class BankLayout(models.Model):
         return reading.Columns(**{name: getattr(self, name) for name in names})
 
 
-class ReconciliationQuerySet(models.QuerySet):
+class OfWholeLender(models.QuerySet):
+    """Money accounts belong to no branch: their statements are for those who see all of them."""
+
+    def seen_by(self, staff) -> Self:
+        return self if staff.sees_all_branches else self.none()
+
+
+class ReconciliationQuerySet(OfWholeLender):
     def open(self) -> Self:
         return self.filter(status=Reconciliation.Status.OPEN)
 
@@ -199,6 +206,8 @@ class StatementFile(models.Model):
     brought_at = models.DateTimeField("brought", auto_now_add=True)
     history = HistoricalRecords(excluded_fields=["summary"])
 
+    objects = OfWholeLender.as_manager()
+
     class Meta:
         ordering = ["-pk"]
 
@@ -229,7 +238,7 @@ class Verdict(models.TextChoices):
     FAILED = "failed", "Not completed"
 
 
-class StatementLineQuerySet(models.QuerySet):
+class StatementLineQuerySet(OfWholeLender):
     def seen_in(self, reconciliation: Reconciliation) -> Self:
         """Lines up to the end of a period with `matched_by` and `difference` as it sees them.
 

@@ -361,9 +361,40 @@ def test_the_auditor_only_looks(as_staff, db, model, verb):
     period = begun()
     taken(period)
     record = period if model == PERIOD else line_of("UKL2CC0015")
-    client = as_staff(factories.staff("mtu", "Auditor"))
+    client = as_staff(factories.staff("mtu", "Auditor", branch=None))
 
     assert answer(client, model, verb, record.pk).status_code == 403
+
+
+@pytest.mark.parametrize("role", ["Manager", "Accountant", "Auditor"])
+def test_people_of_one_branch_see_no_statements(as_staff, db, role):
+    period = begun()
+    file = taken(period)
+    line = line_of("UKL7PB0001")
+    client = as_staff(factories.staff("mtu", role))
+    closed = [
+        url_of(PERIOD, "changelist"), url_of(PERIOD, "add"), url_of(PERIOD, "ageing"),
+        url_of(PERIOD, "change", period.pk), url_of(PERIOD, "print", period.pk),
+        url_of(PERIOD, "history", period.pk), url_of(PERIOD, "export"),
+        url_of(FILE, "changelist"), url_of(FILE, "add"), url_of(FILE, "change", file.pk),
+        url_of(LINE, "changelist"), url_of(LINE, "change", line.pk), url_of(LINE, "export"),
+        file.file.url,
+    ]  # fmt: skip
+    verbs = [
+        (PERIOD, "book_charges", period), (PERIOD, "sign_off", period),
+        (PERIOD, "create_payments", period), (PERIOD, "ask_to_reopen", period),
+        (FILE, "withdraw", file), (LINE, "book_charge", line), (LINE, "match_by_hand", line),
+    ]  # fmt: skip
+
+    assert {client.get(url).status_code for url in closed} <= {302, 403, 404}
+    assert {answer(client, model, verb, each.pk).status_code for model, verb, each in verbs} <= {
+        403,
+        404,
+    }
+    assert Transfer.objects.count() == 0
+    home = page(client, reverse("admin:index"))
+    for words in ("Reconciliations", "Statement lines", "Lines to reconcile"):
+        assert words not in home
 
 
 def test_the_badge_counts_the_lines_that_wait(auma):

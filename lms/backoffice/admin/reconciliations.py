@@ -19,7 +19,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from lms import dates
-from lms.backoffice.base import StaffAdmin
+from lms.backoffice.base import OfWholeLender, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog, reason_field
 from lms.money import kes
@@ -278,7 +278,7 @@ class ReconciliationResource(ModelResource):
 
 
 @admin.register(Reconciliation)
-class ReconciliationAdmin(ReconciliationActions, AddsByForm, StaffAdmin):
+class ReconciliationAdmin(OfWholeLender, ReconciliationActions, AddsByForm, StaffAdmin):
     add_form = BeginForm
     resource_classes = (ReconciliationResource,)
     list_display = ("number", "account", "first", "last", "shown_closing", "state", "waiting",

@@ -23,7 +23,7 @@ from unfold.widgets import (
 
 from lms import dates, money
 from lms.backoffice.admin.reconciliations import VERDICT_COLOURS
-from lms.backoffice.base import SHOWN_IN_BULK, StaffAdmin
+from lms.backoffice.base import SHOWN_IN_BULK, OfWholeLender, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog, date_field, reason_field
 from lms.backoffice.totals import Totals
 from lms.errors import Refused
@@ -485,7 +485,7 @@ class StatementLineResource(ModelResource):
 
 
 @admin.register(StatementLine)
-class StatementLineAdmin(LineActions, Totals, StaffAdmin):
+class StatementLineAdmin(OfWholeLender, LineActions, Totals, StaffAdmin):
     resource_classes = (StatementLineResource,)
     list_display = ("day", "reference", "kind", "shown_narration", "account_no", "shown_amount",
                     "shown_verdict")  # fmt: skip
