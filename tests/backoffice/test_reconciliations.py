@@ -199,6 +199,22 @@ def test_a_booking_is_reversed_by_somebody_else(auma, as_staff):
     assert url_of(LINE, "reverse_booking", line.pk) not in shown
 
 
+def test_the_charges_are_shown_before_they_are_booked(auma):
+    period = begun("1030")
+    papers.bank_taken(
+        period,
+        "21/11/2026|TT1|RTGS SCHOOL FEES|-50000.00",
+        "21/11/2026|TT3|RTGS COMMISSION|-600.00",
+    )
+
+    asked = ask(auma, PERIOD, "book_charges", period.pk).content.decode()
+
+    assert "RTGS COMMISSION" in asked
+    assert "KES -600.00" in asked
+    assert "SCHOOL FEES" not in asked
+    assert "1 more are booked singly" in asked
+
+
 def test_charges_that_were_taken_apart_are_not_booked_again(auma):
     period = begun()
     taken(period)

@@ -373,6 +373,33 @@ def test_a_charge_of_the_bank_is_booked_apart():
     assert moved(chart.BANK_CHARGES) == Decimal("150.00")
 
 
+def test_large_fees_are_booked_singly():
+    reconciliation = begun(chart.BANK)
+    papers.bank_taken(
+        reconciliation,
+        "21/11/2026|TT1|RTGS SCHOOL FEES STAFF WELFARE|-50000.00",
+        "21/11/2026|TT2|LEGAL FEES|-1000.01",
+        "21/11/2026|TT3|RTGS COMMISSION|-1000.00",
+    )
+
+    done = booking.book_charges(reconciliation, by=auma(), on=LAST)
+
+    assert done == (1, Decimal("1000.00"), [])
+    assert booking.charges_left(reconciliation) == 2
+    booking.book_charge(line_of("TT2"), by=auma(), on=LAST)
+    assert moved(chart.BANK_CHARGES) == Decimal("2000.01")
+
+
+def test_what_mpesa_calls_a_charge_is_one_at_any_amount():
+    reconciliation = begun()
+    taken(
+        reconciliation,
+        papers.statement("UKL7PB0001|2026-11-21 10:00:00|-1500.00|Pay Bill Utility Charge"),
+    )
+
+    assert booking.book_charges(reconciliation, by=auma(), on=LAST).amount == Decimal("1500.00")
+
+
 def test_money_that_came_in_is_no_charge():
     taken(begun())
 

@@ -21,6 +21,7 @@ from lms.reconciliation import documents
 from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
 from lms.reconciliation.models import (
+    MPESA_ACCOUNTS,
     Match,
     MatchedEntry,
     MatchedLine,
@@ -43,6 +44,10 @@ BOOKED = Match.How.BOOKED
 CHARGE = "charge_paid"
 # What a line itself was booked as. Payments have a reversal of their own.
 CLEARED = "cheque_cleared"
+# What reads like a charge is booked with others up to this amount in KES, or at any where M-Pesa
+# itself calls it one. An RTGS, the dearest single tariff of a bank, stays below it; the fees of
+# schools and lawyers, which are no price of a transaction, are seldom as small.
+DEAREST_CHARGE = Decimal(1000)
 BOOKINGS = (CHARGE, CLEARED, documents.OWN_TRANSFER)
 # Accounts of our own between which money moves without being earned or spent.
 OWN_MONEY = (
@@ -189,7 +194,7 @@ def book_transfer(
 
 
 def book_charges(reconciliation: Reconciliation, *, by, on: date) -> Booked:
-    """Book every line that is missing here and reads like a charge, in one transaction."""
+    """Book every line that is missing here and is plainly a charge, in one transaction."""
     with transaction.atomic():
         reconciliation = locked(reconciliation)
         lines = charges_missing(reconciliation)
@@ -364,14 +369,30 @@ def _money_in(reconciliation: Reconciliation) -> list[StatementLine]:
 
 
 def charges_missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    """Return the lines that read like charges and are not in the books, nor part of an entry."""
-    lines = [line for line in _missing(reconciliation) if line.is_charge]
+    """Return the lines that are plainly charges, are not in the books, nor part of an entry.
+
+    A larger one whose narration alone says so is left to a person.
+    """
+    lines = [line for line in _charge_lines(reconciliation) if _is_plain_charge(line)]
     known = documents.of_lines(lines)
     return [
         line
         for line in lines
         if (document := known.get(line.pk)) is None or _is_beside(document, line)
     ]
+
+
+def charges_left(reconciliation: Reconciliation) -> int:
+    """Return how many lines read like charges and wait for a person to say what they are."""
+    return len(_charge_lines(reconciliation)) - len(charges_missing(reconciliation))
+
+
+def _charge_lines(reconciliation: Reconciliation) -> list[StatementLine]:
+    return [line for line in _missing(reconciliation) if line.is_charge]
+
+
+def _is_plain_charge(line: StatementLine) -> bool:
+    return -line.amount <= DEAREST_CHARGE or (line.account_id in MPESA_ACCOUNTS and bool(line.kind))
 
 
 def _is_beside(document: Document, line: StatementLine) -> bool:
