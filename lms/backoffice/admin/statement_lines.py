@@ -268,7 +268,7 @@ class LineActions:
     actions_detail = ("create_payment", "confirm_slip", "clear_cheques", "book_charge",
                       "return_cheque", "book_transfer", "match_by_hand", "unmatch",
                       "reverse_booking")  # fmt: skip
-    actions_row = actions_detail
+    actions_row = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch")
     offers = {
         "create_payment": lambda line: line.amount > 0 and line.verdict in FREE,
         "confirm_slip": lambda line: line.verdict in FREE and bool(documents.slip_of(line)),

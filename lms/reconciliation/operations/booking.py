@@ -402,7 +402,8 @@ def _is_beside(document: Document, line: StatementLine) -> bool:
 
 def _must_be_nobodys(line: StatementLine, *references: str) -> None:
     """Refuse a line, or references typed for it, that documents of ours have."""
-    found = [*documents.of_lines([line]).values(), *documents.standing(references).values()]
+    typed = set(references) - {line.reference}
+    found = [*documents.of_lines([line]).values(), *documents.standing(typed).values()]
     for document in found:
         raise Refused(document.said)
 
