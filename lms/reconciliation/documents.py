@@ -4,7 +4,9 @@ Money whose document is here already is in the books, or waits for a step of its
 neither received from a customer nor booked a second time.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,7 +14,6 @@ from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Replace, Upper
 
 from lms.ledger import chart
-from lms.money import ZERO
 from lms.payments.models import Payment, Payout
 from lms.reconciliation import books, matching
 from lms.reconciliation.models import (
@@ -25,6 +26,9 @@ from lms.reconciliation.models import (
 from lms.tills.models import Banking, FundsTransfer
 
 OWN_TRANSFER = "own_transfer"
+# Own money and cheques are on a statement within so many days of our paper, or much later seldom.
+DAYS_ON_THE_WAY = 10
+CHEQUE_WORDS = re.compile(r"\b(cheques?|chqs?|clearing)\b", re.IGNORECASE)
 # References asked about in one query.
 AT_ONCE = 500
 
@@ -39,6 +43,14 @@ class Document(NamedTuple):
     said: str
     amounts: tuple[Decimal, ...] = ()
     charged_on: str = ""
+
+
+class Expected(NamedTuple):
+    """Money that an account waits for since a day; the amount is KES."""
+
+    day: date
+    amount: Decimal
+    is_cheque: bool = False
 
 
 # --- By reference --------------------------------------------------------------------------------
@@ -170,17 +182,31 @@ def waiting_cheques() -> QuerySet[Payment]:
     return Payment.objects.standing().filter(~Exists(cleared), method=Payment.Method.CHEQUE)
 
 
-def expected(reconciliation: Reconciliation) -> set[Decimal]:
-    """Return the amounts of own money and cheques that the account still waits for, KES."""
+def expected(reconciliation: Reconciliation) -> list[Expected]:
+    """Return own money and cheques that the account still waits for."""
     account = reconciliation.account_id
-    rows = books.free(
-        account,
-        entry__kind__in=books.OWN_MONEY,
-        date__lte=reconciliation.last,
-    )
-    found = {entry.amount for entry in books.entries(rows) if entry.amount > ZERO}
+    rows = books.free(account, entry__kind__in=books.OWN_MONEY, date__lte=reconciliation.last)
+    found = [Expected(entry.day, entry.amount) for entry in books.entries(rows)]
     if account == chart.BANK:
-        found.update(Banking.objects.in_transit().values_list("amount", flat=True))
+        slips = Banking.objects.in_transit().values_list("banked_on", "amount")
+        found += [Expected(*slip) for slip in slips]
     if not reconciliation.is_mpesa:
-        found.update(waiting_cheques().values_list("amount", flat=True))
+        cheques = waiting_cheques().values_list("value_date", "amount")
+        found += [Expected(*cheque, is_cheque=True) for cheque in cheques]
     return found
+
+
+def _reads_like_cheques(line: StatementLine, cheque: Expected) -> bool:
+    return line.amount > cheque.amount and bool(CHEQUE_WORDS.search(line.narration))
+
+
+def may_be(line: StatementLine, waiting: Iterable[Expected]) -> bool:
+    """Tell whether the line may be one of what the account waits for.
+
+    A deposit of several cheques has the amount of none of them: there its words tell.
+    """
+    return any(
+        (line.amount == one.amount or (one.is_cheque and _reads_like_cheques(line, one)))
+        and abs((line.day - one.day).days) <= DAYS_ON_THE_WAY
+        for one in waiting
+    )

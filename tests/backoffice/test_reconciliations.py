@@ -139,7 +139,10 @@ def test_a_slip_is_confirmed_on_its_line(auma):
     papers.bank_taken(begun("1030"), "21/11/2026|SLIP77|CASH DEPOSIT|4000.00")
     line = line_of("SLIP77")
 
-    assert url_of(LINE, "confirm_slip", line.pk) in page(auma, url_of(LINE, "change", line.pk))
+    shown = page(auma, url_of(LINE, "change", line.pk))
+    assert url_of(LINE, "confirm_slip", line.pk) in shown
+    assert url_of(LINE, "create_payment", line.pk) not in shown
+    assert "is a banking slip of ours: confirm that it arrived" in shown
     assert "left on 21 Nov 2026" in ask(auma, LINE, "confirm_slip", line.pk).content.decode()
     assert Transfer.objects.count() == 1
     assert went_through(answer(auma, LINE, "confirm_slip", line.pk))

@@ -194,6 +194,14 @@ def test_own_money_booked_from_one_statement_is_found_on_the_other():
     assert list(verdicts(bank)) == ["matched"]
 
 
+def test_what_came_much_later_is_not_taken_for_own_money():
+    moved(Place.BANK, Place.PAYBILL, on=date(2026, 11, 10), reference="FT260001")
+    reconciliation = begun(first=date(2026, 11, 1))
+    taken(reconciliation, statement("UKLFUNDS01|2026-11-21 10:00:00|1000.00|Pay Bill"))
+
+    assert booking.create_payments(reconciliation, by=auma(), on=LAST).number == 1
+
+
 # --- Slips ---------------------------------------------------------------------------------------
 def test_a_slip_confirmed_on_another_day_is_found_by_its_number():
     banked("slip 77")
@@ -266,6 +274,7 @@ def test_cheques_clear_from_the_line_of_their_deposit():
     bank_taken(reconciliation, "21/11/2026|FT9|CHEQUE DEPOSIT|1000.00")
     line = line_of("FT9")
 
+    assert booking.create_payments(reconciliation, by=auma(), on=LAST).number == 0
     with pytest.raises(Refused, match=r"these cheques are KES 700\.00"):
         arriving.clear_cheques(line, cheques=[one], by=auma(), on=LAST)
     arriving.clear_cheques(line, cheques=[one, two], by=auma(), on=LAST)

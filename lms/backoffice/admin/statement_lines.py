@@ -103,8 +103,14 @@ class ChequesField(forms.ModelMultipleChoiceField):
     """Cheques to choose from, each with who paid with it."""
 
     def label_from_instance(self, cheque: Payment) -> str:
-        payer = cheque.payer_name or cheque.customer or ""
-        return f"{cheque.reference} · {cheque.number} · {kes(cheque.amount)} · {payer}"
+        payer = cheque.payer_name or cheque.customer
+        told = (
+            cheque.reference,
+            cheque.number,
+            kes(cheque.amount),
+            *([str(payer)] if payer else []),
+        )
+        return " · ".join(told)
 
 
 class ChequesDialog(LineDialog):
@@ -164,8 +170,8 @@ class ReversalDialog(LineDialog):
 
     @property
     def subject(self) -> str:
-        booked = booking.booked_from(self.line)
-        return " ".join([super().subject, *(f"Booked as {entry}." for entry in booked)])
+        booked = (f"Booked as {entry}." for entry in booking.booked_from(self.line))
+        return " ".join([f"{super().subject.strip()}.", *booked])
 
 
 class EntriesField(forms.MultipleChoiceField):
@@ -270,11 +276,15 @@ class LineActions:
                       "reverse_booking")  # fmt: skip
     actions_row = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch")
     offers = {
-        "create_payment": lambda line: line.amount > 0 and line.verdict in FREE,
+        "create_payment": lambda line: (
+            line.amount > 0 and line.verdict in FREE and not documents.of_lines([line])
+        ),
         "confirm_slip": lambda line: line.verdict in FREE and bool(documents.slip_of(line)),
-        "clear_cheques": lambda line: line.amount > 0 and _is_free_at_bank(line),
+        "clear_cheques": lambda line: (
+            line.amount > 0 and _is_free_at_bank(line) and documents.waiting_cheques().exists()
+        ),
         "book_charge": lambda line: line.amount < 0 and line.verdict in FREE,
-        "return_cheque": lambda line: line.amount < 0 and _is_free_at_bank(line),
+        "return_cheque": lambda line: _is_free_at_bank(line) and arriving.returnable(line).exists(),
         "book_transfer": _is(*FREE),
         "match_by_hand": _is(*FREE),
         "unmatch": _is(Verdict.MATCHED, Verdict.DIFFERS),
@@ -563,4 +573,5 @@ def matches_of(line: StatementLine) -> dict:
         .prefetch_related("entries__entry", "lines__line")
         .order_by("-is_live", "-pk")
     )
-    return {"matches": matches, "colour": VERDICT_COLOURS[line.verdict]}
+    document = documents.of_lines([line]).get(line.pk) if line.verdict in FREE else None
+    return {"matches": matches, "colour": VERDICT_COLOURS[line.verdict], "document": document}

@@ -350,13 +350,13 @@ def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
 def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
     """Return the lines that look like payments of customers and are not in the books.
 
-    Left out is what has a document of ours, and what has the amount of own money or of a cheque
-    that the account waits for: a person says which of the two it is.
+    Left out is what has a document of ours, and what may be own money or a cheque that the account
+    waits for, by its amount and day: a person says which of the two it is.
     """
     lines = _money_in(reconciliation)
     known = documents.of_lines(lines)
-    expected = documents.expected(reconciliation) if lines else set()
-    return [line for line in lines if line.pk not in known and line.amount not in expected]
+    waiting = documents.expected(reconciliation) if lines else []
+    return [line for line in lines if line.pk not in known and not documents.may_be(line, waiting)]
 
 
 def receipts_left(reconciliation: Reconciliation) -> int:
