@@ -324,6 +324,16 @@ class StaffAdmin(Scoped, SimpleHistoryAdmin, ExportMixin, ModelAdmin):
         super().save_model(request, obj, form, change)
 
 
+class OfWholeLender:
+    """A page about money that belongs to no branch: only for people who see all of them."""
+
+    def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
+        return super().has_view_permission(request, obj) and request.user.sees_all_branches
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and request.user.sees_all_branches
+
+
 class ReadOnlyInline(Scoped):
     """Rows of another record, to be read."""
 
@@ -358,6 +368,7 @@ class EditableStacked(Scoped, StackedInline):
 __all__ = [
     "EditableStacked",
     "EditableTabular",
+    "OfWholeLender",
     "ReadOnlyTabular",
     "StaffAdmin",
 ]

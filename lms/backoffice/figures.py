@@ -63,7 +63,9 @@ def waiting_work(staff, on: date) -> dict[str, int]:
         "unallocated": _bounded(Payment.objects.seen_by(staff).unallocated()),
         "overdue": _bounded(Repayment.objects.seen_by(staff).overdue(on=on)),
         "pushes": _bounded(MpesaPayment.objects.seen_by(staff).needing_review()),
-        "unreconciled": _bounded(StatementLine.objects.unmatched().filter(repeats=False)),
+        "unreconciled": _bounded(
+            StatementLine.objects.seen_by(staff).unmatched().filter(repeats=False)
+        ),
         "callbacks": _bounded(Callback.objects.seen_by(staff).needing_review()),
         "messages": _bounded(
             Message.objects.seen_by(staff).filter(

@@ -71,5 +71,5 @@ def _is_of_import(staff, path: str) -> bool:
 
 
 def _is_of_statement(staff, path: str) -> bool:
-    files = StatementFile.objects.filter(file=path)
+    files = StatementFile.objects.seen_by(staff).filter(file=path)
     return staff.has_perm("reconciliation.view_statementfile") and files.exists()

@@ -119,6 +119,7 @@ banking              | brought back                         | 1010 1011      | 1
 funds_transfer       | own money between accounts           | money          | money
 funds_transfer       | its charge                           | 5040 5050      | money
 charge_paid          | a charge on a statement              | 5040 5050      | money
+cheque_cleared       | a cheque's money is in the bank      | 1030           | 1040
 own_transfer         | own money, from its statement line   | money 1050     | money 1050
 manual_journal       | typed by an accountant               | any            | any
 year_end             | income of the year                   | any            | 3200

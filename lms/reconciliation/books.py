@@ -9,21 +9,39 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Case, CharField, DecimalField, Exists, F, OuterRef, Q, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    DecimalField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from lms import money
 from lms.ledger.models import Transfer
 from lms.reconciliation.matching import Item
-from lms.reconciliation.models import MatchedEntry, Reconciliation
+from lms.reconciliation.models import Match, MatchedEntry, MatchedLine, Reconciliation
 
-# Where the reference of an entry stands: on its receipt or payout, or on that of the entry undone.
-DOCUMENTS = (
-    "entry__payment__reference",
-    "entry__payout__reference",
-    "entry__reverses__payment__reference",
-    "entry__reverses__payout__reference",
+# Where the reference of an entry stands: on its document, or on that of the entry undone.
+DOCUMENTS = tuple(
+    f"{entry}__{document}"
+    for entry in ("entry", "entry__reverses")
+    for document in (
+        "payment__reference",
+        "payout__reference",
+        "funds_transfer__reference",
+        "arrived_slip__slip_number",
+    )
 )
+# Kinds of entries that move money of our own from one place to another.
+OWN_MONEY = ("funds_transfer", "banking", "own_transfer")
+REVERSAL = "_reversal"
 SHOWN = ("entry_id", "date", "entry__kind", "entry__narration", "entry__reverses_id")
 
 
@@ -40,7 +58,13 @@ class Entry(NamedTuple):
 
     @property
     def item(self) -> Item:
-        return Item(self.pk, self.day, self.amount, self.reference, self.reverses)
+        return Item(
+            self.pk, self.day, self.amount, self.reference, self.reverses, is_own=self.is_own
+        )
+
+    @property
+    def is_own(self) -> bool:
+        return self.kind.removesuffix(REVERSAL) in OWN_MONEY
 
     @property
     def number(self) -> str:
@@ -48,8 +72,21 @@ class Entry(NamedTuple):
 
 
 def start_of(account_id: str) -> date:
-    """Return the first day of the account's first reconciliation: earlier entries are not asked."""
+    """Return the first day of the account's first reconciliation."""
     return Reconciliation.objects.of(account_id).values_list("first", flat=True)[0]
+
+
+def asked(account_id: str) -> Q:
+    """Return which entries a statement has to answer to, whenever they were posted.
+
+    Those since the first day of the first reconciliation, and those before it that were posted
+    after it was signed off: they are not in the balance with which the account came.
+    """
+    first, kept_at = Reconciliation.objects.of(account_id).values_list("first", "books_before_at")[
+        0
+    ]
+    since = Q(date__gte=first)
+    return since if kept_at is None else since | Q(entry__posted_at__gt=kept_at)
 
 
 def moved(account_id: str):
@@ -59,14 +96,23 @@ def moved(account_id: str):
         default=-F("amount"),
         output_field=DecimalField(max_digits=14, decimal_places=2),
     )
+    document = Coalesce(*DOCUMENTS, _line_booked(), Value(""), output_field=CharField())
     return (
         Transfer.objects.filter(Q(debit=account_id) | Q(credit=account_id))
         .order_by()
-        .annotate(document=Coalesce(*DOCUMENTS, Value(""), output_field=CharField()))
+        .annotate(document=document)
         .values(*SHOWN, "document")
         .annotate(moved=money.total(sign))
         .exclude(moved=money.ZERO)
     )
+
+
+def _line_booked() -> Subquery:
+    """Return the reference of the line that an entry was booked from, for its other account."""
+    booked = MatchedLine.objects.filter(
+        match__how=Match.How.BOOKED, match__entries__entry=OuterRef("entry_id")
+    )
+    return Subquery(booked.order_by("pk").values("line__reference")[:1])
 
 
 def unmatched(reconciliation: Reconciliation):
@@ -82,20 +128,16 @@ def unmatched(reconciliation: Reconciliation):
         is_live=True,
         match__reconciliation__last__lte=reconciliation.last,
     )
-    rows = moved(account).filter(
-        ~Exists(matched),
-        date__gte=start_of(account),
-        date__lte=reconciliation.last,
-    )
+    rows = moved(account).filter(asked(account), ~Exists(matched), date__lte=reconciliation.last)
     if reconciliation.signed_at:
         rows = rows.filter(entry__posted_at__lte=reconciliation.signed_at)
     return rows.order_by("date", "entry_id")
 
 
 def free(account_id: str, **only):
-    """Return the entries of the account that stand in no match now."""
+    """Return the entries of the account that a statement has to answer to and that none does."""
     live = MatchedEntry.objects.filter(account=account_id, entry=OuterRef("entry_id"), is_live=True)
-    return moved(account_id).filter(~Exists(live), **only)
+    return moved(account_id).filter(asked(account_id), ~Exists(live), **only)
 
 
 def entries(rows) -> Iterator[Entry]:
@@ -105,7 +147,7 @@ def entries(rows) -> Iterator[Entry]:
             row["entry_id"],
             row["date"],
             row["moved"],
-            row["document"] or "",
+            "".join(row["document"].split()).upper(),
             row["entry__kind"],
             row["entry__narration"],
             row["entry__reverses_id"],

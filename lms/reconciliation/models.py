@@ -16,7 +16,9 @@ from lms import dates
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Account, JournalEntry
+from lms.ledger.models.books import AppendOnly
 from lms.money import ZERO, MoneyField
+from lms.payments.models import Payment
 from lms.reconciliation import reading
 
 MPESA_ACCOUNTS = (chart.MPESA_PAYBILL, chart.MPESA_UTILITY, chart.MPESA_WORKING)
@@ -74,7 +76,14 @@ class BankLayout(models.Model):
         return reading.Columns(**{name: getattr(self, name) for name in names})
 
 
-class ReconciliationQuerySet(models.QuerySet):
+class OfWholeLender(models.QuerySet):
+    """Money accounts belong to no branch: their statements are for those who see all of them."""
+
+    def seen_by(self, staff) -> Self:
+        return self if staff.sees_all_branches else self.none()
+
+
+class ReconciliationQuerySet(OfWholeLender):
     def open(self) -> Self:
         return self.filter(status=Reconciliation.Status.OPEN)
 
@@ -107,6 +116,10 @@ class Reconciliation(models.Model):
     )
     signed_at = models.DateTimeField("signed off", null=True, editable=False)
     proof = models.JSONField("balances as signed", null=True, editable=False)
+    # Kept with the first sign-off of the account, and by reopening too: entries that are posted
+    # later and dated before the first day would else change what it came with, seen by nobody.
+    books_before = MoneyField("books before the first day (KES)", null=True, editable=False)
+    books_before_at = models.DateTimeField(null=True, editable=False)
     history = HistoricalRecords()
 
     objects = ReconciliationQuerySet.as_manager()
@@ -193,6 +206,8 @@ class StatementFile(models.Model):
     brought_at = models.DateTimeField("brought", auto_now_add=True)
     history = HistoricalRecords(excluded_fields=["summary"])
 
+    objects = OfWholeLender.as_manager()
+
     class Meta:
         ordering = ["-pk"]
 
@@ -223,7 +238,7 @@ class Verdict(models.TextChoices):
     FAILED = "failed", "Not completed"
 
 
-class StatementLineQuerySet(models.QuerySet):
+class StatementLineQuerySet(OfWholeLender):
     def seen_in(self, reconciliation: Reconciliation) -> Self:
         """Lines up to the end of a period with `matched_by` and `difference` as it sees them.
 
@@ -324,6 +339,11 @@ class StatementLine(models.Model):
         return self.amount > 0 and self.happened and "revers" not in self.kind.lower()
 
 
+class ClearedChequeQuerySet(models.QuerySet):
+    def standing(self) -> Self:
+        return self.filter(entry__reversed_by__isnull=True)
+
+
 class Match(models.Model):
     """Lines and entries that are one event. `difference` is the statement less the books, KES."""
 
@@ -353,6 +373,21 @@ class Match(models.Model):
 
     def __str__(self) -> str:
         return f"Match {self.pk}, {self.get_how_display().lower()}"
+
+
+class ClearedCheque(AppendOnly):
+    """A cheque whose money came to the bank. It stands until its entry is reversed."""
+
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="clearings")
+    entry = models.OneToOneField(JournalEntry, models.PROTECT, related_name="cleared_cheque")
+
+    objects = ClearedChequeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.payment.reference} cleared"
 
 
 class MatchedLine(models.Model):

@@ -133,8 +133,17 @@ def _differences(reconciliation: Reconciliation) -> Decimal:
 def _brought_forward(reconciliation: Reconciliation) -> Decimal:
     """Return by how much statement and books differed before the first reconciliation began."""
     first = Reconciliation.objects.of(reconciliation.account_id)[0]
-    before = balance(first.account_id, first.first - timedelta(days=1)).net
-    return (first.opening or ZERO) - before
+    return (first.opening or ZERO) - books_before(first)
+
+
+def books_before(first: Reconciliation) -> Decimal:
+    """Return what the books said before the first day of an account's first reconciliation.
+
+    As they stood when it was signed off for the first time; until then, as they stand.
+    """
+    if first.books_before is not None:
+        return first.books_before
+    return balance(first.account_id, first.first - timedelta(days=1)).net
 
 
 def late_postings(reconciliation: Reconciliation) -> Decimal:

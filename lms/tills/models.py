@@ -211,6 +211,10 @@ class BankingQuerySet(OfBranch):
     def in_transit(self) -> Self:
         return self.filter(status=Banking.Status.IN_TRANSIT)
 
+    def standing(self) -> Self:
+        """Every slip whose cash did not come back."""
+        return self.exclude(status=Banking.Status.RETURNED)
+
 
 class Banking(models.Model):
     """Cash on its way to the bank, with the number of its slip. From a drawer or the vault."""
@@ -234,6 +238,9 @@ class Banking(models.Model):
     ended_on = models.DateField("arrived or back on", null=True, editable=False)
     ended_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    arrived_entry = models.OneToOneField(
+        JournalEntry, models.PROTECT, null=True, editable=False, related_name="arrived_slip"
     )
     history = HistoricalRecords()
 

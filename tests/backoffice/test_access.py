@@ -31,6 +31,7 @@ APPEND_ONLY = {
     "loans.Recovery",
     "mpesa.Callback",
     "payments.Refund",
+    "reconciliation.ClearedCheque",
     "reconciliation.MatchedEntry",
     "reconciliation.MatchedLine",
     "reconciliation.StatementLine",
@@ -103,7 +104,7 @@ def test_nobody_gets_in_without_logging_in(client, db, model, page):
 @pytest.mark.parametrize("role", roles.ROLES)
 def test_a_role_sees_and_adds_what_its_table_says(as_staff, db, role):
     granted = roles.permissions_of(role)
-    client = as_staff(factories.staff("mtu", role))
+    client = as_staff(factories.staff("mtu", role, branch=None))
 
     seen = {model: client.get(url(model, "changelist")).status_code for model, _ in PAGES}
     adding = {model: client.get(url(model, "add")).status_code for model, _ in PAGES}

@@ -9,10 +9,12 @@ from django.urls import reverse
 
 from lms import dates
 from lms.ledger.models import Transfer
+from lms.loans.operations import collection
 from lms.payments.models import Payment
 from lms.reconciliation.models import BankLayout, Match, Reconciliation, StatementFile
 from lms.reconciliation.operations import signing
 from lms.staff.models import Approval
+from lms.tills.operations import banking
 from tests import factories
 from tests.backoffice.pages import MOST_QUERIES, answer, ask, queries_of, url_of, went_through
 from tests.reconciliation import papers
@@ -127,6 +129,103 @@ def test_a_line_is_worked_off_from_its_page(auma):
     assert "Booked from the line" in shown
     assert went_through(answer(auma, LINE, "unmatch", receipt.pk, reason="another customer"))
     assert "taken apart" in page(auma, url_of(LINE, "change", receipt.pk))
+
+
+def test_a_slip_is_confirmed_on_its_line(auma):
+    banking.bank(
+        amount=Decimal(4000), slip_number="SLIP77", branch=factories.branch(),
+        by=factories.mutua(), on=LAST,
+    )  # fmt: skip
+    papers.bank_taken(begun("1030"), "21/11/2026|SLIP77|CASH DEPOSIT|4000.00")
+    line = line_of("SLIP77")
+
+    shown = page(auma, url_of(LINE, "change", line.pk))
+    assert url_of(LINE, "confirm_slip", line.pk) in shown
+    assert url_of(LINE, "create_payment", line.pk) not in shown
+    assert "is a banking slip of ours: confirm that it arrived" in shown
+    assert "left on 21 Nov 2026" in ask(auma, LINE, "confirm_slip", line.pk).content.decode()
+    assert Transfer.objects.count() == 1
+    assert went_through(answer(auma, LINE, "confirm_slip", line.pk))
+    assert Transfer.objects.filter(debit="1030", credit="1045").count() == 1
+
+
+def test_cheques_clear_and_come_back_on_their_lines(auma):
+    cheque = paid("CHQ00001", "700", method="cheque")
+    papers.bank_taken(
+        begun("1030"),
+        "21/11/2026|FT1|CHEQUE DEPOSIT CHQ00001|700.00",
+        "21/11/2026|FT2|UNPAID CHEQUE CHQ00001|-700.00",
+    )
+    came, went = line_of("FT1"), line_of("FT2")
+
+    asked = ask(auma, LINE, "clear_cheques", came.pk).content.decode()
+    assert f'value="{cheque.pk}" selected' in asked
+    assert went_through(answer(auma, LINE, "clear_cheques", came.pk, cheques=[cheque.pk]))
+    refused = answer(auma, LINE, "return_cheque", went.pk, cheque=cheque.pk)
+    assert f"Reverse {cheque.number} first" in refused.content.decode()
+    collection.reverse_payment(cheque, reason="unpaid", by=papers.auma(), on=LAST)
+    assert went_through(answer(auma, LINE, "return_cheque", went.pk, cheque=cheque.pk))
+    assert Match.objects.filter(is_live=True).count() == 2
+
+
+def test_what_may_be_own_money_is_counted_apart(auma):
+    paid("CHQ00001", "700", method="cheque")
+    period = begun("1030")
+    papers.bank_taken(
+        period,
+        "21/11/2026|FT1|CHEQUE DEPOSIT|700.00",
+        "21/11/2026|FT2|RTGS WANJIKU|900.00",
+    )
+
+    asked = ask(auma, PERIOD, "create_payments", period.pk).content.decode()
+
+    assert "1 lines of money in are not in the books, together KES 900.00" in asked
+    assert "1 more may be own money or cheques" in asked
+
+
+def test_a_booking_is_reversed_by_somebody_else(auma, as_staff):
+    period = begun()
+    taken(period)
+    line = line_of("UKL7PB0001")
+    answer(auma, LINE, "book_charge", line.pk)
+
+    own = answer(auma, LINE, "reverse_booking", line.pk, reason="no charge")
+    baraka = as_staff(papers.baraka())
+    asked = ask(baraka, LINE, "reverse_booking", line.pk).content.decode()
+    assert Transfer.objects.count() == 1
+    assert went_through(answer(baraka, LINE, "reverse_booking", line.pk, reason="no charge"))
+
+    assert "You booked this yourself" in own.content.decode()
+    assert "Booked as JE" in asked
+    assert Transfer.objects.count() == 2
+    shown = page(baraka, url_of(LINE, "change", line.pk))
+    assert url_of(LINE, "reverse_booking", line.pk) not in shown
+
+
+def test_the_charges_are_shown_before_they_are_booked(auma):
+    period = begun("1030")
+    papers.bank_taken(
+        period,
+        "21/11/2026|TT1|RTGS SCHOOL FEES|-50000.00",
+        "21/11/2026|TT3|RTGS COMMISSION|-600.00",
+    )
+
+    asked = ask(auma, PERIOD, "book_charges", period.pk).content.decode()
+
+    assert "RTGS COMMISSION" in asked
+    assert "KES -600.00" in asked
+    assert "SCHOOL FEES" not in asked
+    assert "1 more are booked singly" in asked
+
+
+def test_charges_that_were_taken_apart_are_not_booked_again(auma):
+    period = begun()
+    taken(period)
+    answer(auma, PERIOD, "book_charges", period.pk)
+    answer(auma, LINE, "unmatch", line_of("UKL7PB0001").pk, reason="wrong")
+
+    assert went_through(answer(auma, PERIOD, "book_charges", period.pk))
+    assert Transfer.objects.count() == 2
 
 
 def test_a_line_is_matched_by_hand_with_one_of_the_closest_entries(auma):
@@ -281,9 +380,40 @@ def test_the_auditor_only_looks(as_staff, db, model, verb):
     period = begun()
     taken(period)
     record = period if model == PERIOD else line_of("UKL2CC0015")
-    client = as_staff(factories.staff("mtu", "Auditor"))
+    client = as_staff(factories.staff("mtu", "Auditor", branch=None))
 
     assert answer(client, model, verb, record.pk).status_code == 403
+
+
+@pytest.mark.parametrize("role", ["Manager", "Accountant", "Auditor"])
+def test_people_of_one_branch_see_no_statements(as_staff, db, role):
+    period = begun()
+    file = taken(period)
+    line = line_of("UKL7PB0001")
+    client = as_staff(factories.staff("mtu", role))
+    closed = [
+        url_of(PERIOD, "changelist"), url_of(PERIOD, "add"), url_of(PERIOD, "ageing"),
+        url_of(PERIOD, "change", period.pk), url_of(PERIOD, "print", period.pk),
+        url_of(PERIOD, "history", period.pk), url_of(PERIOD, "export"),
+        url_of(FILE, "changelist"), url_of(FILE, "add"), url_of(FILE, "change", file.pk),
+        url_of(LINE, "changelist"), url_of(LINE, "change", line.pk), url_of(LINE, "export"),
+        file.file.url,
+    ]  # fmt: skip
+    verbs = [
+        (PERIOD, "book_charges", period), (PERIOD, "sign_off", period),
+        (PERIOD, "create_payments", period), (PERIOD, "ask_to_reopen", period),
+        (FILE, "withdraw", file), (LINE, "book_charge", line), (LINE, "match_by_hand", line),
+    ]  # fmt: skip
+
+    assert {client.get(url).status_code for url in closed} <= {302, 403, 404}
+    assert {answer(client, model, verb, each.pk).status_code for model, verb, each in verbs} <= {
+        403,
+        404,
+    }
+    assert Transfer.objects.count() == 0
+    home = page(client, reverse("admin:index"))
+    for words in ("Reconciliations", "Statement lines", "Lines to reconcile"):
+        assert words not in home
 
 
 def test_the_badge_counts_the_lines_that_wait(auma):

@@ -54,6 +54,24 @@ def statement(*lines: str) -> bytes:
     return "\n".join(rows).encode()
 
 
+def bank_statement(*lines: str) -> bytes:
+    """A statement of `layout`: day, reference, particulars and amount, without balances."""
+    rows = [
+        "Transaction Date,Value Date,Transaction Reference,Particulars,Debit,Credit,Running Balance"
+    ]
+    for line in lines:
+        day, reference, particulars, amount = [part.strip() for part in line.split("|")]
+        debit, credit = (amount[1:], "") if amount.startswith("-") else ("", amount)
+        rows.append(f"{day},{day},{reference},{particulars},{debit},{credit},")
+    return "\n".join(rows).encode()
+
+
+def bank_taken(reconciliation: Reconciliation, *lines: str) -> StatementFile:
+    """A statement of the bank brought and taken in by Auma."""
+    found = BankLayout.objects.first() or layout()
+    return taken(reconciliation, bank_statement(*lines), layout=found)
+
+
 def brought(reconciliation: Reconciliation, content: bytes | str = "mpesa.csv", **fields):
     if isinstance(content, str):
         content = (FILES / content).read_bytes()

@@ -195,3 +195,20 @@ def test_what_a_statement_says_is_never_changed():
 
     with pytest.raises(DatabaseError), transaction.atomic():
         StatementLine.objects.update(amount=Decimal("1.00"))
+
+
+def test_a_receipt_told_on_another_day_before_is_not_told_again():
+    told = begun(first=FIRST, last=FIRST)
+    taken(told, papers.statement("UKL2CC0001|2026-11-20 23:59:58|500|Pay Bill"))
+    following = begun(first=LAST, last=LAST)
+
+    file = taken(
+        following,
+        papers.statement(
+            "UKL2CC0001|2026-11-21 00:00:10|500|Pay Bill",
+            "UKL2CC0009|2026-11-21 00:00:20|50|Pay Bill",
+        ),
+    )
+
+    assert (file.new, file.known) == (1, 1)
+    assert [line.reference for line in following.own_lines.all()] == ["UKL2CC0009"]

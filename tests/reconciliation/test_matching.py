@@ -86,6 +86,38 @@ def test_a_line_said_twice_takes_one_entry():
     assert found(lines, [item(9, 500, "UKL1")]) == [(REFERENCE, (3,), (9,), ZERO)]
 
 
+def test_lines_of_one_reference_are_the_entry_whose_amount_they_have_together():
+    lines = [line(1, -1000, "UKL9"), line(2, -30, "UKL9", is_charge=True)]
+
+    assert found(lines, [item(9, -1030, "UKL9")]) == [(REFERENCE, (1, 2), (9,), ZERO)]
+
+
+def test_parts_are_known_by_the_reference_in_their_narration():
+    lines = [
+        line(1, -1000, "FT1", narration="TRF UKL9AA01"),
+        line(2, -30, narration="CHARGE UKL9AA01", is_charge=True),
+    ]
+
+    assert found(lines, [item(9, -1030, "UKL9AA01")]) == [(REFERENCE, (1, 2), (9,), ZERO)]
+
+
+def test_an_entry_that_stands_comes_before_one_that_was_reversed():
+    items = [
+        item(7, -1000, "UKL9"), item(8, 1000, "UKL9", reverses=7), item(9, -1000, "UKL9"),
+    ]  # fmt: skip
+
+    assert found([line(1, -1000, "UKL9")], items) == [
+        (REFERENCE, (1,), (9,), ZERO),
+        (REVERSED, (), (7, 8), ZERO),
+    ]
+
+
+def test_own_money_is_known_by_amount_and_day_under_another_reference():
+    assert found([line(1, 1000, "FT1")], [item(9, 1000, "UKL9", is_own=True)]) == [
+        (AMOUNT_AND_DAY, (1,), (9,), ZERO)
+    ]
+
+
 def test_without_a_reference_amount_and_day_decide_where_they_leave_no_choice():
     assert found([line(1, -30_000, "UKL8")], [item(9, -30_000)]) == [
         (AMOUNT_AND_DAY, (1,), (9,), ZERO)

@@ -20,7 +20,17 @@ from lms.reconciliation.operations import beginning, booking, pairing
 from lms.routing import take
 from tests import factories
 from tests.reconciliation import papers
-from tests.reconciliation.papers import FIRST, LAST, auma, begun, line_of, paid, taken, verdicts
+from tests.reconciliation.papers import (
+    FIRST,
+    LAST,
+    auma,
+    baraka,
+    begun,
+    line_of,
+    paid,
+    taken,
+    verdicts,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -363,6 +373,33 @@ def test_a_charge_of_the_bank_is_booked_apart():
     assert moved(chart.BANK_CHARGES) == Decimal("150.00")
 
 
+def test_large_fees_are_booked_singly():
+    reconciliation = begun(chart.BANK)
+    papers.bank_taken(
+        reconciliation,
+        "21/11/2026|TT1|RTGS SCHOOL FEES STAFF WELFARE|-50000.00",
+        "21/11/2026|TT2|LEGAL FEES|-1000.01",
+        "21/11/2026|TT3|RTGS COMMISSION|-1000.00",
+    )
+
+    done = booking.book_charges(reconciliation, by=auma(), on=LAST)
+
+    assert done == (1, Decimal("1000.00"), [])
+    assert booking.charges_left(reconciliation) == 2
+    booking.book_charge(line_of("TT2"), by=auma(), on=LAST)
+    assert moved(chart.BANK_CHARGES) == Decimal("2000.01")
+
+
+def test_what_mpesa_calls_a_charge_is_one_at_any_amount():
+    reconciliation = begun()
+    taken(
+        reconciliation,
+        papers.statement("UKL7PB0001|2026-11-21 10:00:00|-1500.00|Pay Bill Utility Charge"),
+    )
+
+    assert booking.book_charges(reconciliation, by=auma(), on=LAST).amount == Decimal("1500.00")
+
+
 def test_money_that_came_in_is_no_charge():
     taken(begun())
 
@@ -399,20 +436,69 @@ def test_only_our_own_money_may_stand_on_the_other_side():
         )
 
 
-def test_a_booking_that_was_reversed_may_be_made_anew():
+def test_a_booking_is_reversed_and_made_anew_any_number_of_times():
     reconciliation = begun()
     taken(reconciliation)
     line = line_of("UKL7PB0001")
-    entry = booking.book_charge(line, by=auma(), on=LAST)
-    pairing.unmatch(Match.objects.get(how="booked"), reason="wrong account", by=auma(), on=LAST)
-    with pytest.raises(Refused, match="posted already"):
+
+    for _ in range(3):
+        booking.book_charge(line, by=auma(), on=LAST)
+        mirrors = booking.reverse_booking(line, reason="no charge", by=baraka(), on=LAST)
+
+        assert [mirror.date for mirror in mirrors] == [LAST]
+        assert "UKL7PB0001" in verdicts(reconciliation)["missing_here"]
+        assert must_prove(reconciliation).counts["missing_there"] == 0
+    booking.book_transfer(line, other=account(chart.BANK), reason="moved", by=auma(), on=LAST)
+
+    assert (moved(chart.MPESA_CHARGES), moved(chart.BANK)) == (ZERO, Decimal("34.00"))
+    must_prove(reconciliation)
+
+
+def test_what_was_taken_apart_is_still_booked_and_may_be_reversed():
+    reconciliation = begun()
+    taken(reconciliation)
+    line = line_of("UKL7PB0001")
+    booking.book_charges(reconciliation, by=auma(), on=LAST)
+    match = Match.objects.get(lines__line=line)
+    pairing.unmatch(match, reason="no charge", by=auma(), on=LAST)
+
+    assert booking.book_charges(reconciliation, by=auma(), on=LAST).number == 0
+    with pytest.raises(Refused, match="was booked from this line already"):
         booking.book_charge(line, by=auma(), on=LAST)
 
-    reverse(entry, reason="wrong account", on=LAST, by=auma())
-    booking.book_charge(line, by=auma(), on=LAST)
-
-    assert moved(chart.MPESA_CHARGES) == Decimal("34.00")
+    booking.reverse_booking(line, reason="no charge", by=baraka(), on=LAST)
+    assert booking.book_charges(reconciliation, by=auma(), on=LAST).number == 1
     must_prove(reconciliation)
+
+
+def test_what_cannot_be_reversed_stays_as_it_is():
+    reconciliation = begun()
+    taken(reconciliation)
+    charge, receipt = line_of("UKL7PB0001"), line_of("UKL2CC0015")
+    booking.book_charge(charge, by=auma(), on=LAST)
+    booking.create_payment(receipt, by=auma(), on=LAST)
+
+    for line, by, reason, said in (
+        (charge, auma(), "x", "You booked this yourself"),
+        (charge, baraka(), " ", "Give the reason"),
+        (receipt, baraka(), "x", "A payment is reversed on its own page"),
+    ):
+        with pytest.raises(Refused, match=said):
+            booking.reverse_booking(line, reason=reason, by=by, on=LAST)
+    assert moved(chart.MPESA_CHARGES) == Decimal("34.00")
+    assert Match.objects.filter(is_live=True).count() == 2
+
+
+def test_a_move_that_the_other_statement_tells_too_is_not_reversed():
+    paybill = begun()
+    taken(paybill)
+    line = line_of("UKL8BK0001")
+    booking.book_transfer(line, other=account(chart.BANK), reason="x", by=auma(), on=LAST)
+    bank = begun(chart.BANK)
+    papers.bank_taken(bank, f"{line.day:%d/%m/%Y}|UKL8BK0001|MPESA|30000.00")
+
+    with pytest.raises(Refused, match="matched on 1030 Bank too"):
+        booking.reverse_booking(line, reason="x", by=baraka(), on=LAST)
 
 
 # --- The proof -----------------------------------------------------------------------------------

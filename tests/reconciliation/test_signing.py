@@ -7,8 +7,10 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from lms.errors import Refused
+from lms.ledger import chart
+from lms.ledger.operations import Line, post
 from lms.money import ZERO
-from lms.reconciliation import ageing, proof
+from lms.reconciliation import ageing, books, proof
 from lms.reconciliation.models import (
     Match,
     MatchedEntry,
@@ -17,6 +19,7 @@ from lms.reconciliation.models import (
     StatementLine,
 )
 from lms.reconciliation.operations import beginning, booking, importing, pairing, signing
+from tests import factories
 from tests.reconciliation import papers
 from tests.reconciliation.papers import LAST, auma, baraka, begun, brought, line_of, paid, taken
 
@@ -50,6 +53,74 @@ def test_whoever_prepared_it_does_not_sign(reconciliation):
     booking.book_charge(line_of("UKL7PB0001"), by=baraka(), on=LAST)
     with pytest.raises(Refused, match="You prepared this"):
         signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+
+def _states_balances(reconciliation):
+    beginning.set_balances(
+        reconciliation, opening=Decimal(1), closing=Decimal("-35346"), reason="paper",
+        by=baraka(), on=LAST,
+    )  # fmt: skip
+
+
+def _takes_in(reconciliation):
+    more = papers.statement("UKL9ZZ0009|2026-11-21 23:00:00|1|Pay Bill")
+    importing.take_in(brought(reconciliation, more), by=baraka(), on=LAST)
+
+
+def _sets_aside(reconciliation):
+    importing.discard(brought(reconciliation), by=baraka(), on=LAST)
+
+
+def _takes_out(reconciliation):
+    importing.withdraw(reconciliation.files.get(), reason="wrong", by=baraka(), on=LAST)
+
+
+def _takes_apart(reconciliation):
+    pairing.unmatch(Match.objects.get(), reason="wrong", by=baraka(), on=LAST)
+
+
+def _receives(reconciliation):
+    booking.create_payments(reconciliation, by=baraka(), on=LAST)
+
+
+def _reverses(reconciliation):
+    line = line_of("UKL7PB0001")
+    booking.book_charge(line, by=auma(), on=LAST)
+    pairing.unmatch(Match.objects.get(lines__line=line), reason="x", by=auma(), on=LAST)
+    booking.reverse_booking(line, reason="x", by=baraka(), on=LAST)
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        _states_balances,
+        _takes_in,
+        _sets_aside,
+        _takes_out,
+        _takes_apart,
+        _receives,
+        _reverses,
+    ],
+)
+def test_whoever_had_a_hand_in_it_does_not_sign(reconciliation, does):
+    does(reconciliation)
+
+    with pytest.raises(Refused, match="You prepared this"):
+        signing.sign_off(reconciliation, by=baraka(), on=LAST)
+
+
+def test_whoever_let_the_program_match_may_sign(reconciliation):
+    paid("UKL1AA0001", "500")
+    pairing.match_again(reconciliation, by=baraka(), on=LAST)
+
+    assert signing.sign_off(reconciliation, by=baraka(), on=LAST).signed_by == baraka()
+
+
+def test_whoever_signed_before_it_was_reopened_may_sign_again(signed):
+    approval = signing.ask_to_reopen(signed, reason="a line is wrong", by=auma(), on=LAST)
+    signing.reopen(approval, reason="", by=baraka(), on=LAST)
+
+    assert signing.sign_off(signed, by=baraka(), on=LAST).signed_by == baraka()
 
 
 def test_what_is_not_ready_is_not_signed(reconciliation):
@@ -143,6 +214,64 @@ def test_what_is_posted_late_into_a_signed_period_goes_to_the_next(signed):
     assert proof.work_out(following).expected == Decimal("114653.00")
 
 
+# --- The start -----------------------------------------------------------------------------------
+def _ghost(day=papers.FIRST - timedelta(5)):
+    """KES 9,000 that nobody has, dated before the first day of the first reconciliation."""
+    return post(
+        kind="manual_journal", reference="ghost", on=day, narration="Ghost", by=auma(),
+        lines=[Line(chart.MPESA_PAYBILL, chart.OTHER_INCOME, Decimal(9000))],
+        branch_id=factories.branch().pk,
+    )  # fmt: skip
+
+
+def test_what_is_dated_before_the_start_after_the_first_signing_is_listed(signed):
+    ghost = _ghost()
+    following = begun(first=LAST + timedelta(1), last=LAST + timedelta(2), closing=signed.closing)
+
+    found = proof.work_out(following)
+
+    assert (found.holds, found.missing_there) == (True, Decimal(9000))
+    assert found.brought_forward == proof.of(signed).brought_forward
+    assert proof.late_postings(signed) == Decimal(9000)
+    assert [entry.pk for entry in books.entries(books.unmatched(following))] == [ghost.pk]
+
+
+def test_reopening_does_not_let_it_into_the_start(signed):
+    approval = signing.ask_to_reopen(signed, reason="a line is wrong", by=auma(), on=LAST)
+    signing.reopen(approval, reason="", by=baraka(), on=LAST)
+    _ghost()
+
+    again = signing.sign_off(signed, by=baraka(), on=LAST)
+
+    assert proof.of(again).missing_there == Decimal(9000)
+
+
+def test_it_is_matched_with_its_line_when_one_comes(signed):
+    ghost = _ghost()
+    following = begun(
+        first=LAST + timedelta(1), last=LAST + timedelta(2), closing=signed.closing + 9000
+    )
+    taken(following, papers.statement("UKL9ZZ0009|2026-11-22 09:00:00|9000|Deposit"))
+
+    pairing.match_by_hand(
+        following, lines=[line_of("UKL9ZZ0009")], entries=[ghost], reason="late", by=auma(),
+        on=following.last,
+    )  # fmt: skip
+
+    assert proof.work_out(following).counts["missing_there"] == 0
+
+
+def test_what_was_signed_off_once_is_not_taken_back():
+    empty = begun("1021", opening=ZERO, closing=ZERO)
+    signing.sign_off(empty, by=baraka(), on=LAST)
+    approval = signing.ask_to_reopen(empty, reason="wrong account", by=auma(), on=LAST)
+    signing.reopen(approval, reason="", by=baraka(), on=LAST)
+
+    with pytest.raises(Refused, match="signed off once"):
+        beginning.remove(empty, reason="x", by=auma(), on=LAST)
+
+
+# --- Reopening -----------------------------------------------------------------------------------
 def test_reopening_takes_two_people(signed):
     approval = signing.ask_to_reopen(signed, reason="a line is wrong", by=auma(), on=LAST)
     with pytest.raises(Refused, match="asked for this yourself"):

@@ -33,6 +33,7 @@ def test_cash_of_a_drawer_is_on_its_way_until_the_bank_has_it(mutua, kamau):
 
     assert (confirmed.status, confirmed.ended_on, confirmed.ended_by) == ("confirmed", LATER, kamau)
     assert (books.balances()[chart.BANK], books.balances()[chart.CASH_IN_TRANSIT]) == (4000, 0)
+    assert confirmed.arrived_entry.date == LATER
     books.prove()
 
 

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.functional import cached_property
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
@@ -19,7 +20,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from lms import dates
-from lms.backoffice.base import StaffAdmin
+from lms.backoffice.base import OfWholeLender, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog, reason_field
 from lms.money import kes
@@ -29,6 +30,7 @@ from lms.reconciliation.operations import beginning, booking, pairing, signing
 
 ROWS_SHOWN = 100
 MOST_PRINTED = 1000
+CHARGES_SHOWN = 50
 STATE_COLOURS = {"Open": "info", "Signed off": "success"}
 VERDICT_COLOURS = {
     Verdict.MISSING_HERE: "danger",
@@ -66,26 +68,44 @@ class PaymentsDialog(StaffDialog):
     @property
     def subject(self) -> str:
         period = Reconciliation.objects.get(pk=self.object_id)
-        lines = booking.receipts_missing(period)
+        lines, left = booking.receipts_missing(period), booking.receipts_left(period)
         return (
             f"{len(lines):,} lines of money in are not in the books, together "
             f"{kes(sum((line.amount for line in lines), start=0))}. Each is received as a payment "
             "and placed by the account number that the payer typed."
+            + (f" {left:,} more may be own money or cheques: they are done singly." if left else "")
         )
 
 
 class ChargesDialog(StaffDialog):
-    """Says how many charges would be booked, and how much money."""
+    """Shows the charges that would be booked, the largest first, and how much money it is."""
+
+    form_before_template = "admin/reconciliation/charges.html"
+
+    @property
+    def period(self) -> Reconciliation:
+        return Reconciliation.objects.get(pk=self.object_id)
+
+    @cached_property
+    def lines(self) -> list[StatementLine]:
+        return sorted(booking.charges_missing(self.period), key=lambda line: line.amount)
 
     @property
     def subject(self) -> str:
-        period = Reconciliation.objects.get(pk=self.object_id)
-        lines = booking.charges_missing(period)
+        left = booking.charges_left(self.period)
+        amount = -sum((line.amount for line in self.lines), start=0)
         return (
-            f"{len(lines):,} lines read like charges, together "
-            f"{kes(-sum((line.amount for line in lines), start=0))}. Each is booked on its own day "
-            f"to account {booking.charges_account(period)}."
+            f"{len(self.lines):,} lines read like charges, together {kes(amount)}. Each is booked "
+            f"on its own day to account {booking.charges_account(self.period)}."
+            + (f" {left:,} more are booked singly: look what they are." if left else "")
         )
+
+    def get_before_template_context(self, request: HttpRequest, object_id=None) -> dict:
+        return {
+            **super().get_before_template_context(request, object_id),
+            "lines": self.lines[:CHARGES_SHOWN],
+            "more": len(self.lines[CHARGES_SHOWN:]),
+        }
 
 
 class BalancesDialog(StaffDialog):
@@ -170,7 +190,7 @@ class ReconciliationActions:
         icon="receipt_long",
         dialog={
             "title": "Book the charges",
-            "description": "What was booked stays booked: a mistake is reversed in the journal.",
+            "description": "A mistake is put right on its line: “Reverse and take apart”.",
             "form_class": ChargesDialog,
             "form_submit_text": "Book charges",
         },
@@ -277,7 +297,7 @@ class ReconciliationResource(ModelResource):
 
 
 @admin.register(Reconciliation)
-class ReconciliationAdmin(ReconciliationActions, AddsByForm, StaffAdmin):
+class ReconciliationAdmin(OfWholeLender, ReconciliationActions, AddsByForm, StaffAdmin):
     add_form = BeginForm
     resource_classes = (ReconciliationResource,)
     list_display = ("number", "account", "first", "last", "shown_closing", "state", "waiting",

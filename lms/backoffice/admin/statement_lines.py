@@ -23,19 +23,21 @@ from unfold.widgets import (
 
 from lms import dates, money
 from lms.backoffice.admin.reconciliations import VERDICT_COLOURS
-from lms.backoffice.base import SHOWN_IN_BULK, StaffAdmin
+from lms.backoffice.base import SHOWN_IN_BULK, OfWholeLender, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog, date_field, reason_field
 from lms.backoffice.totals import Totals
 from lms.errors import Refused
 from lms.ledger.models import Account, JournalEntry
 from lms.money import kes
-from lms.reconciliation import books
+from lms.payments.models import Payment
+from lms.reconciliation import books, documents
 from lms.reconciliation.models import (
+    MPESA_ACCOUNTS,
     Match,
     StatementLine,
     Verdict,
 )
-from lms.reconciliation.operations import booking, pairing
+from lms.reconciliation.operations import arriving, booking, pairing
 
 CANDIDATES = 40
 
@@ -97,6 +99,81 @@ class TransferDialog(LineDialog):
         self.fields["other"].queryset = Account.objects.filter(code__in=booking.OWN_MONEY)
 
 
+class ChequesField(forms.ModelMultipleChoiceField):
+    """Cheques to choose from, each with who paid with it."""
+
+    def label_from_instance(self, cheque: Payment) -> str:
+        payer = cheque.payer_name or cheque.customer
+        told = (
+            cheque.reference,
+            cheque.number,
+            kes(cheque.amount),
+            *([str(payer)] if payer else []),
+        )
+        return " · ".join(told)
+
+
+class ChequesDialog(LineDialog):
+    """Chooses the cheques that a deposit consists of."""
+
+    cheques = ChequesField(
+        queryset=Payment.objects.none(),
+        widget=UnfoldAdminSelectMultipleWidget(attrs={"size": 8}),
+        help_text="Hold Ctrl to choose several; they have to add up to the line.",
+    )
+    day = date_field(
+        "Book on", required=False, help_text="Empty: the day of the line. For a closed month."
+    )
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.object_id:
+            line, field = self.line, self.fields["cheques"]
+            waiting = documents.waiting_cheques().filter(amount__lte=max(line.amount, money.ZERO))
+            field.queryset = waiting.select_related("customer").order_by("-amount", "-pk")
+            field.initial = [
+                cheque.pk for cheque in field.queryset if documents.names(line, cheque.reference)
+            ]
+
+
+class ReturnDialog(LineDialog):
+    """Chooses the cheque that came back."""
+
+    cheque = forms.ModelChoiceField(queryset=Payment.objects.none(), widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.object_id:
+            line, field = self.line, self.fields["cheque"]
+            cleared = arriving.returnable(line).values("payment")
+            field.queryset = Payment.objects.filter(pk__in=cleared)
+            field.label_from_instance = lambda cheque: f"{cheque.reference} · {cheque}"
+            named = (c.pk for c in field.queryset if documents.names(line, c.reference))
+            field.initial = next(named, None)
+
+
+class SlipDialog(LineDialog):
+    """Says which slip would be confirmed."""
+
+    @property
+    def subject(self) -> str:
+        slip = documents.slip_of(self.line)
+        return super().subject + (
+            f" Slip {slip}, left on {dates.show(slip.banked_on)}." if slip else ""
+        )
+
+
+class ReversalDialog(LineDialog):
+    """Says what would be reversed."""
+
+    reason = reason_field()
+
+    @property
+    def subject(self) -> str:
+        booked = (f"Booked as {entry}." for entry in booking.booked_from(self.line))
+        return " ".join([f"{super().subject.strip()}.", *booked])
+
+
 class EntriesField(forms.MultipleChoiceField):
     """Entries to choose from; whether they are still free, the operation says."""
 
@@ -126,7 +203,7 @@ class MatchDialog(LineDialog):
 
 def candidates(account_id: str, amount) -> list[tuple[int, str]]:
     """Return free entries of the account to choose from, the closest in amount first."""
-    rows = books.free(account_id, date__gte=books.start_of(account_id))
+    rows = books.free(account_id)
     closest = rows.annotate(apart=Abs(F("moved") - amount)).order_by("apart", "-date", "-entry_id")
     return [
         (
@@ -186,18 +263,32 @@ def _is(*verdicts: Verdict) -> Callable[[StatementLine], bool]:
 FREE = (Verdict.MISSING_HERE, Verdict.DUPLICATE)
 
 
+def _is_free_at_bank(line: StatementLine) -> bool:
+    return line.verdict in FREE and line.account_id not in MPESA_ACCOUNTS
+
+
 class LineActions:
     """What may be done with one line."""
 
     actions = ("match_selected",)
-    actions_detail = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch")
-    actions_row = actions_detail
+    actions_detail = ("create_payment", "confirm_slip", "clear_cheques", "book_charge",
+                      "return_cheque", "book_transfer", "match_by_hand", "unmatch",
+                      "reverse_booking")  # fmt: skip
+    actions_row = ("create_payment", "book_charge", "book_transfer", "match_by_hand", "unmatch")
     offers = {
-        "create_payment": lambda line: line.amount > 0 and line.verdict in FREE,
+        "create_payment": lambda line: (
+            line.amount > 0 and line.verdict in FREE and not documents.of_lines([line])
+        ),
+        "confirm_slip": lambda line: line.verdict in FREE and bool(documents.slip_of(line)),
+        "clear_cheques": lambda line: (
+            line.amount > 0 and _is_free_at_bank(line) and documents.waiting_cheques().exists()
+        ),
         "book_charge": lambda line: line.amount < 0 and line.verdict in FREE,
+        "return_cheque": lambda line: _is_free_at_bank(line) and arriving.returnable(line).exists(),
         "book_transfer": _is(*FREE),
         "match_by_hand": _is(*FREE),
         "unmatch": _is(Verdict.MATCHED, Verdict.DIFFERS),
+        "reverse_booking": lambda line: bool(booking.booked_from(line)),
     }
 
     def has_resolve_permission(self, request, obj=None):
@@ -206,6 +297,11 @@ class LineActions:
     def has_receive_permission(self, request, obj=None):
         return self.has_resolve_permission(request) and request.user.has_perm(
             "payments.add_payment"
+        )
+
+    def has_confirm_permission(self, request, obj=None):
+        return self.has_resolve_permission(request) and request.user.has_perm(
+            "tills.confirm_banking"
         )
 
     @action(
@@ -227,6 +323,59 @@ class LineActions:
             booking.create_payment,
             form,
             done=lambda payment: f"{payment.number} is received and matched.",
+        )
+
+    @action(
+        description="Confirm the slip",
+        permissions=["confirm"],
+        icon="local_atm",
+        variant=ActionVariant.PRIMARY,
+        dialog={
+            "title": "Confirm that the cash of this slip arrived",
+            "description": "On the day of the line. Whoever banked it does not confirm it.",
+            "form_class": SlipDialog,
+            "form_submit_text": "Confirm",
+        },
+    )
+    def confirm_slip(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            arriving.confirm_slip,
+            form,
+            done=lambda slip: f"Slip {slip.slip_number} is in the bank.",
+        )
+
+    @action(
+        description="Clear cheques",
+        permissions=["resolve"],
+        icon="price_check",
+        dialog={
+            "title": "Clear the cheques of this deposit",
+            "description": "Their money moves from clearing to the bank.",
+            "form_class": ChequesDialog,
+            "form_submit_text": "Clear",
+        },
+    )
+    def clear_cheques(self, request, form, object_id):
+        return self.perform(
+            request, object_id, arriving.clear_cheques, form, done="The cheques are cleared."
+        )
+
+    @action(
+        description="Returned cheque",
+        permissions=["resolve"],
+        icon="money_off",
+        dialog={
+            "title": "Book a cheque that came back unpaid",
+            "description": "Its payment is reversed first, on the page of the payment.",
+            "form_class": ReturnDialog,
+            "form_submit_text": "Book",
+        },
+    )
+    def return_cheque(self, request, form, object_id):
+        return self.perform(
+            request, object_id, arriving.return_cheque, form, done="The cheque is taken back."
         )
 
     @action(
@@ -282,13 +431,34 @@ class LineActions:
         variant=ActionVariant.DANGER,
         dialog={
             "title": "Take this match apart",
-            "description": "What was booked stays booked, and is matched only by a person again.",
+            "description": "What was booked stays booked: to undo that too, reverse it.",
             "form_class": ReasonDialog,
             "form_submit_text": "Take apart",
         },
     )
     def unmatch(self, request, form, object_id):
         return self.perform(request, object_id, unmatch_line, form, done="Taken apart.")
+
+    @action(
+        description="Reverse and take apart",
+        permissions=["resolve"],
+        icon="undo",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": "Reverse what was booked from this line",
+            "description": "The line may be booked anew. Whoever booked it does not reverse it.",
+            "form_class": ReversalDialog,
+            "form_submit_text": "Reverse",
+        },
+    )
+    def reverse_booking(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            booking.reverse_booking,
+            form,
+            done="Reversed: the line is missing here again.",
+        )
 
     @admin.action(description="Match together by hand", permissions=["resolve"])
     def match_selected(self, request, queryset):
@@ -325,7 +495,7 @@ class StatementLineResource(ModelResource):
 
 
 @admin.register(StatementLine)
-class StatementLineAdmin(LineActions, Totals, StaffAdmin):
+class StatementLineAdmin(OfWholeLender, LineActions, Totals, StaffAdmin):
     resource_classes = (StatementLineResource,)
     list_display = ("day", "reference", "kind", "shown_narration", "account_no", "shown_amount",
                     "shown_verdict")  # fmt: skip
@@ -403,4 +573,5 @@ def matches_of(line: StatementLine) -> dict:
         .prefetch_related("entries__entry", "lines__line")
         .order_by("-is_live", "-pk")
     )
-    return {"matches": matches, "colour": VERDICT_COLOURS[line.verdict]}
+    document = documents.of_lines([line]).get(line.pk) if line.verdict in FREE else None
+    return {"matches": matches, "colour": VERDICT_COLOURS[line.verdict], "document": document}

@@ -14,7 +14,7 @@ from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
 )
 
-from lms.backoffice.base import StaffAdmin
+from lms.backoffice.base import OfWholeLender, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.ledger.models import Account
@@ -158,7 +158,7 @@ class StatementFileResource(ModelResource):
 
 
 @admin.register(StatementFile)
-class StatementFileAdmin(FileActions, AddsByForm, StaffAdmin):
+class StatementFileAdmin(OfWholeLender, FileActions, AddsByForm, StaffAdmin):
     add_form = BringForm
     resource_classes = (StatementFileResource,)
     list_display = ("filename", "reconciliation", "state", "new", "known", "outside", "failed",

@@ -111,7 +111,8 @@ def keep_balances(
 def remove(reconciliation: Reconciliation, *, reason: str, by, on: date) -> None:
     """Take back a reconciliation that was begun by mistake; its history stays.
 
-    Raises Refused once it has files or matches, or when a later period follows on it.
+    Raises Refused once it has files or matches, after it was signed off for the first time, or
+    when a later period follows on it.
     """
     if not reason.strip():
         raise Refused("Give the reason: it stays on the record.", field="reason")
@@ -119,6 +120,8 @@ def remove(reconciliation: Reconciliation, *, reason: str, by, on: date) -> None
         reconciliation = locked(reconciliation)
         if reconciliation.files.exists() or reconciliation.matches.exists():
             raise Refused("Statements were brought or lines matched: it stays on the record.")
+        if reconciliation.books_before is not None:
+            raise Refused("It was signed off once: it stays on the record.")
         if Reconciliation.objects.filter(
             account=reconciliation.account_id, first__gt=reconciliation.last
         ).exists():

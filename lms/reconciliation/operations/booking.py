@@ -7,22 +7,48 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from lms import routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Account, JournalEntry
-from lms.ledger.operations import Line, Posting, post, post_many
+from lms.ledger.operations import Line, Posting, post, post_many, reverse
 from lms.money import ZERO, kes
-from lms.payments.models import Payment
+from lms.payments.models import Payment, normal_reference
 from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
+from lms.reconciliation import documents
+from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
-from lms.reconciliation.models import Match, Reconciliation, StatementLine, Verdict
+from lms.reconciliation.models import (
+    MPESA_ACCOUNTS,
+    Match,
+    MatchedEntry,
+    MatchedLine,
+    Reconciliation,
+    StatementLine,
+    Verdict,
+)
 from lms.reconciliation.operations.beginning import locked
-from lms.reconciliation.operations.pairing import home, keep, line_of, link
+from lms.reconciliation.operations.pairing import (
+    home,
+    keep,
+    line_of,
+    link,
+    pair_up,
+    unmatch,
+)
 from lms.staff.models import Branch
 
 BOOKED = Match.How.BOOKED
+CHARGE = "charge_paid"
+# What a line itself was booked as. Payments have a reversal of their own.
+CLEARED = "cheque_cleared"
+# What reads like a charge is booked with others up to this amount in KES, or at any where M-Pesa
+# itself calls it one. An RTGS, the dearest single tariff of a bank, stays below it; the fees of
+# schools and lawyers, which are no price of a transaction, are seldom as small.
+DEAREST_CHARGE = Decimal(1000)
+BOOKINGS = (CHARGE, CLEARED, documents.OWN_TRANSFER)
 # Accounts of our own between which money moves without being earned or spent.
 OWN_MONEY = (
     chart.CASH,
@@ -30,7 +56,6 @@ OWN_MONEY = (
     chart.MPESA_UTILITY,
     chart.MPESA_WORKING,
     chart.BANK,
-    chart.CASH_IN_TRANSIT,
     chart.SUSPENSE,
 )
 
@@ -58,20 +83,23 @@ def create_payment(
     It counts from the day of the line, unless told another. A repeat, or a payment that was
     posted meanwhile under the same reference, is not received again but matched. Raises Refused
     where that one has another amount, for money that left, for accounts that receipts are not
-    booked to, and for a day that no open period reaches.
+    booked to, for a day that no open period reaches, and where a document of ours has the
+    reference.
     """
     reconciliation = period_of(line)
     if line.amount <= 0:
         raise Refused("Money left on this line: there is no payment to receive.")
+    reference = line.reference if reference is None else normal_reference(reference) or ""
     with transaction.atomic():
-        _must_be_free(locked(reconciliation), line)
+        must_be_free(locked(reconciliation), line)
+        _must_be_nobodys(line, reference)
         home(Reconciliation.objects.of(line.account_id).open(), day or line.day)
     try:
         # In transactions of its own: what arrived stays received whatever follows.
         payment = routing.take(
             method=_method(reconciliation),
             amount=line.amount,
-            reference=line.reference if reference is None else reference,
+            reference=reference,
             value_date=day or line.day,
             account=line.account_no if account is None else account,
             payer_name=_payer(line),
@@ -127,15 +155,19 @@ def _payer(line: StatementLine) -> str:
 def book_charge(line: StatementLine, *, by, on: date, day: date | None = None) -> JournalEntry:
     """Book a line as a charge of M-Pesa or the bank, on its own day unless told another.
 
-    Raises Refused for money that came in.
+    Raises Refused for money that came in, and where a document of ours has the reference: beside
+    one whose entry holds no charge, a line that reads like a charge may be booked.
     """
     if line.amount >= 0:
         raise Refused("Money came in on this line: it is no charge.")
+    document = documents.of_lines([line]).get(line.pk)
+    if document is not None and not _is_beside(document, line):
+        raise Refused(document.said)
     reconciliation = period_of(line)
     return _book(
         line,
         other=charges_account(reconciliation),
-        kind="charge_paid",
+        kind=CHARGE,
         narration=line.narration or line.kind or "Charge",
         day=day,
         by=by,
@@ -148,17 +180,21 @@ def book_transfer(
 ) -> JournalEntry:
     """Book a line as money moved between this account and another of our own.
 
-    Raises Refused for any other account, and without a reason.
+    Raises Refused for any other account, without a reason, and where a document of ours has the
+    reference.
     """
+    _must_be_nobodys(line)
     if not (reason := reason.strip()):
         raise Refused("Say what moved: it becomes the narration of the entry.", field="reason")
     if other.pk not in OWN_MONEY or other.pk == line.account_id:
         raise Refused(f"{other} is not another account of our own money.", field="other")
-    return _book(line, other=other.pk, kind="own_transfer", narration=reason, day=day, by=by, on=on)
+    return _book(
+        line, other=other.pk, kind=documents.OWN_TRANSFER, narration=reason, day=day, by=by, on=on
+    )
 
 
 def book_charges(reconciliation: Reconciliation, *, by, on: date) -> Booked:
-    """Book every line that is missing here and reads like a charge, in one transaction."""
+    """Book every line that is missing here and is plainly a charge, in one transaction."""
     with transaction.atomic():
         reconciliation = locked(reconciliation)
         lines = charges_missing(reconciliation)
@@ -192,7 +228,7 @@ def _book_charges_of(
             )
             for line in lines
         ],
-        kind="charge_paid",
+        kind=CHARGE,
         on=day,
         by=by,
     )
@@ -212,7 +248,7 @@ def _book(
         raise Refused("An entry cannot be dated in the future.", field="day")
     with transaction.atomic():
         reconciliation = locked(period_of(line))
-        _must_be_free(reconciliation, line)
+        must_be_free(reconciliation, line)
         came_in = line.amount > 0
         debit, credit = (line.account_id, other) if came_in else (other, line.account_id)
         entry = post(
@@ -237,28 +273,139 @@ def _book(
 
 
 def _keys(lines: Iterable[StatementLine]) -> dict[int, str]:
-    """Return what names the entry of each line: anew only after the one before was reversed."""
-    first = {f"statement:{line.pk}": line.pk for line in lines}
-    reversed_ones = JournalEntry.objects.filter(
-        reference__in=first, reversed_by__isnull=False
-    ).values_list("reference", flat=True)
-    again = {first[key] for key in reversed_ones}
-    return {pk: f"{key}:again" if pk in again else key for key, pk in first.items()}
+    """Return what names the entry of each line; the second, third… of a line are numbered."""
+    keys = {line.pk: f"statement:{line.pk}" for line in lines}
+    entries = JournalEntry.objects.order_by()
+    used = set(entries.filter(reference__in=keys.values()).values_list("reference", flat=True))
+    for pk, key in keys.items():
+        if key in used:
+            keys[pk] = f"{key}:{2 + entries.keyed(f'{key}:').count()}"
+    return keys
+
+
+# --- Bookings undone -----------------------------------------------------------------------------
+def booked_from(line: StatementLine) -> list[JournalEntry]:
+    """Return what was booked from a line and stands, whether or not it is matched with it."""
+    return list(
+        JournalEntry.objects.filter(
+            kind__in=BOOKINGS,
+            reversed_by__isnull=True,
+            reconciled__match__how=BOOKED,
+            reconciled__match__lines__line=line,
+        )
+        .distinct()
+        .order_by("pk")
+    )
+
+
+def reverse_booking(line: StatementLine, *, reason: str, by, on: date) -> list[JournalEntry]:
+    """Reverse what was booked from a line, and take it apart: the line may be booked anew.
+
+    The reversal is dated as the entry was, or on the first open day after. Raises Refused without
+    a reason, for whoever booked it, where nothing booked stands, while the entry answers to a line
+    of its other account, and once the reconciliation is signed off.
+    """
+    if not (reason := reason.strip()):
+        raise Refused("Give the reason: it stays on the record.", field="reason")
+    with transaction.atomic():
+        reconciliation = locked(period_of(line))
+        entries = booked_from(line)
+        if not entries:
+            raise Refused(
+                "Nothing booked from this line stands. A payment is reversed on its own page."
+            )
+        for entry in entries:
+            _must_be_reversible(entry, line, by=by)
+        for match in Match.objects.filter(is_live=True, entries__entry__in=entries).distinct():
+            unmatch(match, reason=reason, by=by, on=on)
+        mirrors = [reverse(entry, reason=reason, on=entry.date, by=by) for entry in entries]
+        pair_up(reconciliation, by=by)
+    return mirrors
+
+
+def _must_be_reversible(entry: JournalEntry, line: StatementLine, *, by) -> None:
+    if entry.posted_by_id is not None and entry.posted_by_id == by.pk:
+        raise Refused("You booked this yourself: someone else must reverse it.")
+    elsewhere = MatchedEntry.objects.filter(entry=entry, is_live=True).exclude(
+        account=line.account_id
+    )
+    if (other := elsewhere.select_related("account").first()) is not None:
+        raise Refused(f"It is matched on {other.account} too: take that match apart first.")
 
 
 # --- Which lines ---------------------------------------------------------------------------------
 def _missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    return list(reconciliation.lines.standing(Verdict.MISSING_HERE).order_by("day", "pk"))
+    """Return the lines that are missing here and of which nothing was booked that stands."""
+    booked = MatchedLine.objects.filter(
+        line=OuterRef("pk"),
+        is_live=False,
+        match__how=BOOKED,
+        match__entries__entry__kind__in=BOOKINGS,
+        match__entries__entry__reversed_by__isnull=True,
+    )
+    lines = reconciliation.lines.standing(Verdict.MISSING_HERE).filter(~Exists(booked))
+    return list(lines.order_by("day", "pk"))
 
 
 def receipts_missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    """Return the lines that look like payments of customers and are not in the books."""
+    """Return the lines that look like payments of customers and are not in the books.
+
+    Left out is what has a document of ours, and what may be own money or a cheque that the account
+    waits for, by its amount and day: a person says which of the two it is.
+    """
+    lines = _money_in(reconciliation)
+    known = documents.of_lines(lines)
+    waiting = documents.expected(reconciliation) if lines else []
+    return [line for line in lines if line.pk not in known and not documents.may_be(line, waiting)]
+
+
+def receipts_left(reconciliation: Reconciliation) -> int:
+    """Return how many lines of money in wait for a person to say what they are."""
+    return len(_money_in(reconciliation)) - len(receipts_missing(reconciliation))
+
+
+def _money_in(reconciliation: Reconciliation) -> list[StatementLine]:
     return [line for line in _missing(reconciliation) if line.is_receipt and line.reference]
 
 
 def charges_missing(reconciliation: Reconciliation) -> list[StatementLine]:
-    """Return the lines that read like charges and are not in the books."""
+    """Return the lines that are plainly charges, are not in the books, nor part of an entry.
+
+    A larger one whose narration alone says so is left to a person.
+    """
+    lines = [line for line in _charge_lines(reconciliation) if _is_plain_charge(line)]
+    known = documents.of_lines(lines)
+    return [
+        line
+        for line in lines
+        if (document := known.get(line.pk)) is None or _is_beside(document, line)
+    ]
+
+
+def charges_left(reconciliation: Reconciliation) -> int:
+    """Return how many lines read like charges and wait for a person to say what they are."""
+    return len(_charge_lines(reconciliation)) - len(charges_missing(reconciliation))
+
+
+def _charge_lines(reconciliation: Reconciliation) -> list[StatementLine]:
     return [line for line in _missing(reconciliation) if line.is_charge]
+
+
+def _is_plain_charge(line: StatementLine) -> bool:
+    return -line.amount <= DEAREST_CHARGE or (line.account_id in MPESA_ACCOUNTS and bool(line.kind))
+
+
+def _is_beside(document: Document, line: StatementLine) -> bool:
+    """Tell whether a line is the charge of a document whose entry does not hold it."""
+    return line.is_charge and document.charged_on != line.account_id
+
+
+def _must_be_nobodys(line: StatementLine, *references: str) -> None:
+    """Refuse a line, or references typed for it, that documents of ours have."""
+    typed = set(references) - {line.reference}
+    found = [*documents.of_lines([line]).values(), *documents.standing(typed).values()]
+    for document in found:
+        raise Refused(document.said)
 
 
 def period_of(line: StatementLine) -> Reconciliation:
@@ -275,9 +422,14 @@ def period_of(line: StatementLine) -> Reconciliation:
     return found
 
 
-def _must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
+def must_be_free(reconciliation: Reconciliation, line: StatementLine) -> None:
+    """Refuse a line that is matched, or from which something was booked that stands."""
     if not StatementLine.objects.unmatched().filter(pk=line.pk).exists():
         raise Refused("This line is matched already, or was not completed.")
+    for entry in booked_from(line):
+        raise Refused(
+            f"{entry} was booked from this line already: match the two, or reverse what was booked."
+        )
 
 
 def _each(lines: list[StatementLine], book: Callable) -> Booked:

@@ -194,15 +194,17 @@ def _shown(row: Row) -> dict[str, Any]:
 
 
 def _known(reconciliation: Reconciliation, rows: list[Row]) -> set[str]:
-    """Return the keys of the period's lines that are here already."""
-    if not rows:
-        return set()
-    days = [row.day for row in rows]
-    return set(
-        StatementLine.objects.filter(
-            account=reconciliation.account_id, day__range=(min(days), max(days))
-        ).values_list("key", flat=True)
-    )
+    """Return the keys of these rows that the account has already, whatever their day.
+
+    M-Pesa names a transaction by its receipt, and exports may tell it on another day.
+    """
+    keys = [row.key for row in rows]
+    lines = StatementLine.objects.filter(account=reconciliation.account_id)
+    return {
+        key
+        for start in range(0, len(keys), BATCH)
+        for key in lines.filter(key__in=keys[start : start + BATCH]).values_list("key", flat=True)
+    }
 
 
 def _write(file: StatementFile, reconciliation: Reconciliation, rows: list[Row]) -> None:

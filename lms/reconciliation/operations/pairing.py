@@ -8,7 +8,7 @@ from simple_history.utils import bulk_create_with_history
 
 from lms import dates
 from lms.errors import Refused
-from lms.ledger.models import JournalEntry
+from lms.ledger.models import JournalEntry, Transfer
 from lms.money import ZERO, kes
 from lms.reconciliation import books, matching
 from lms.reconciliation.matching import Line, Pair
@@ -36,7 +36,10 @@ def match_again(reconciliation: Reconciliation, *, by, on: date) -> int:
 
 
 def pair_up(reconciliation: Reconciliation, *, by) -> int:
-    """Do the same under the lock that the caller holds."""
+    """Do the same under the lock that the caller holds.
+
+    An entry that was taken off its line and then reversed goes with its reversal.
+    """
     account = reconciliation.account_id
     apart = MatchedLine.objects.filter(match__is_live=False, line__account=account)
     lines = (
@@ -44,13 +47,20 @@ def pair_up(reconciliation: Reconciliation, *, by) -> int:
         .filter(account=account, day__lte=reconciliation.last)
         .exclude(pk__in=apart.values("line"))
     )
-    torn = MatchedEntry.objects.filter(match__is_live=False, account=account)
-    entries = books.free(
-        account,
-        date__gte=books.start_of(account),
-        date__lte=reconciliation.last,
-    ).exclude(entry_id__in=torn.values("entry"))
-    pairs = matching.match(map(line_of, lines), (entry.item for entry in books.entries(entries)))
+    torn = dict(
+        MatchedEntry.objects.filter(match__is_live=False, account=account).values_list(
+            "entry", "match__how"
+        )
+    )
+    rows = books.free(account, date__lte=reconciliation.last)
+    items = [entry.item for entry in books.entries(rows)]
+    pairs = matching.undone(
+        item
+        for item in items
+        if (item.pk in torn or item.reverses in torn) and torn.get(item.pk) != How.REVERSED
+    )
+    gone = {item.pk for pair in pairs for item in pair.items} | torn.keys()
+    pairs += matching.match(map(line_of, lines), (item for item in items if item.pk not in gone))
     keep(reconciliation, pairs, by=by)
     return len(pairs)
 
@@ -159,7 +169,7 @@ def link(
     account = reconciliation.account_id
     told = list(StatementLine.objects.unmatched().filter(pk__in=lines, account=account))
     moved = list(books.entries(books.free(account, entry_id__in=entries)))
-    if moved and min(entry.day for entry in moved) < books.start_of(account):
+    if _are_before_the_start(account, entries):
         raise Refused(
             f"Entries before {dates.show(books.start_of(account))} stand in the balance with "
             "which reconciliation began.",
@@ -181,6 +191,12 @@ def link(
             field="entries",
         )
     return keep(reconciliation, [pair], by=by, reason=reason)[0]
+
+
+def _are_before_the_start(account: str, entries: Sequence[int]) -> bool:
+    """Tell whether one of the entries is in the balance with which reconciliation began."""
+    known = Transfer.objects.filter(entry__in=entries)
+    return known.exclude(books.asked(account)).exists()
 
 
 def unmatch(match: Match, *, reason: str, by, on: date) -> Match:

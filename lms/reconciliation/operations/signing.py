@@ -1,15 +1,18 @@
 """Sign a reconciliation off, which freezes it; reopen it, which takes two people."""
 
 from datetime import date
+from itertools import pairwise
 
 from django.db import transaction
 
 from lms import dates
 from lms.errors import Refused
+from lms.ledger.models import JournalEntry
 from lms.money import kes
 from lms.reconciliation import proof
 from lms.reconciliation.models import Match, Reconciliation, StatementFile
 from lms.reconciliation.operations.beginning import locked
+from lms.reconciliation.operations.booking import BOOKINGS
 from lms.staff import operations as staff
 from lms.staff.models import Approval
 
@@ -18,13 +21,38 @@ REOPEN = "reopen_reconciliation"
 
 
 def prepared_by(reconciliation: Reconciliation) -> set[int]:
-    """Return the keys of those who had a hand in it: none of them signs it off."""
-    files = reconciliation.files.filter(status=StatementFile.Status.TAKEN)
+    """Return the keys of those who had a hand in it: none of them signs it off.
+
+    Whoever began it, stated its balances, brought a statement, took one in, out or set it aside,
+    matched or booked a line, took a match apart, or reversed a booking. What the program matched
+    is nobody's doing, whoever started it.
+    """
+    files = StatementFile.history.filter(reconciliation=reconciliation.pk)
+    matches = Match.history.filter(reconciliation=reconciliation.pk)
     by_hand = reconciliation.matches.filter(how__in=Match.BY_A_PERSON)
-    return {
+    reversals = JournalEntry.objects.filter(
+        reverses__kind__in=BOOKINGS,
+        reconciled__match__reconciliation=reconciliation,
+    )
+    found = {
         reconciliation.made_by_id,
-        *files.values_list("brought_by", flat=True),
+        *_stated_balances(reconciliation),
+        *files.values_list("history_user", flat=True),
+        *matches.values_list("history_user", flat=True),
         *by_hand.values_list("made_by", flat=True),
+        *reversals.values_list("posted_by", flat=True),
+    }
+    return found - {None}
+
+
+def _stated_balances(reconciliation: Reconciliation) -> set[int | None]:
+    """Return who changed its balances; to sign it or to reopen it changes none."""
+    rows = reconciliation.history.order_by("history_date", "history_id")
+    kept = rows.values_list("opening", "closing", "history_user")
+    return {
+        after[2]
+        for before, after in pairwise(kept)
+        if (before[0], before[1]) != (after[0], after[1])
     }
 
 
@@ -48,13 +76,22 @@ def sign_off(reconciliation: Reconciliation, *, by, on: date, note: str = "") ->
             )
         reconciliation.proof = found.as_json()
         reconciliation.signed_by, reconciliation.signed_at = by, dates.now()
+        _keep_the_start(reconciliation)
         reconciliation.move_to(
             Status.SIGNED_OFF,
             by=by,
             reason=note.strip() or "Signed off",
-            fields=("proof", "signed_by", "signed_at"),
+            fields=("proof", "signed_by", "signed_at", "books_before", "books_before_at"),
         )
     return reconciliation
+
+
+def _keep_the_start(reconciliation: Reconciliation) -> None:
+    """Keep with the first sign-off of an account what the books said before its first day."""
+    first = Reconciliation.objects.of(reconciliation.account_id)[0]
+    if first.pk == reconciliation.pk and reconciliation.books_before is None:
+        reconciliation.books_before = proof.books_before(reconciliation)
+        reconciliation.books_before_at = reconciliation.signed_at
 
 
 def _must_be_ready(reconciliation: Reconciliation, *, on: date) -> None:

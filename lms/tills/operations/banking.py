@@ -75,7 +75,9 @@ def confirm(banking: Banking, *, arrived_on: date, by, on: date) -> Banking:
                 f"It left on {banking.banked_on:%d %b %Y}: it arrived between then and today.",
                 field="arrived_on",
             )
-        _post(banking, "arrived", chart.BANK, chart.CASH_IN_TRANSIT, on=arrived_on, by=by)
+        banking.arrived_entry = _post(
+            banking, "arrived", chart.BANK, chart.CASH_IN_TRANSIT, on=arrived_on, by=by
+        )
         return _end(banking, Status.CONFIRMED, on=arrived_on, by=by, reason="In the bank")
 
 
@@ -112,5 +114,5 @@ def _post(banking: Banking, event: str, debit: str, credit: str, *, on, by) -> J
 def _end(banking: Banking, status: str, *, on: date, by, reason: str) -> Banking:
     banking.status, banking.ended_on, banking.ended_by = status, on, by
     banking._history_user, banking._change_reason = by, reason[:100]
-    banking.save(update_fields=["status", "ended_on", "ended_by"])
+    banking.save(update_fields=["status", "ended_on", "ended_by", "arrived_entry"])
     return banking
