@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from lms.errors import Refused
-from lms.ledger import chart
+from lms.ledger import chart, periods
 from lms.ledger.operations import Line, post
 from lms.money import ZERO
 from lms.reconciliation import ageing, books, proof
@@ -234,6 +234,33 @@ def test_what_is_dated_before_the_start_after_the_first_signing_is_listed(signed
     assert found.brought_forward == proof.of(signed).brought_forward
     assert proof.late_postings(signed) == Decimal(9000)
     assert [entry.pk for entry in books.entries(books.unmatched(following))] == [ghost.pk]
+
+
+def test_what_is_booked_after_the_month_was_closed_belongs_to_the_next_period():
+    opened = date(2026, 2, 10)
+    january = begun(
+        chart.BANK, first=date(2026, 1, 1), last=date(2026, 1, 31), opening=ZERO,
+        closing=Decimal(470),
+    )  # fmt: skip
+    paid("RTGS77", "500", on=date(2026, 1, 9), method="bank")
+    papers.bank_taken(january, "09/01/2026|RTGS77|Loan|500", "30/01/2026||LEDGER FEE|-30")
+    periods.prepare(on=opened)
+    periods.close_period(periods.next_to_close(), by=baraka(), on=opened)
+    fee = january.lines.get(amount=-30)
+    with pytest.raises(Refused, match="No open period reaches 1 Feb 2026: begin the next one"):
+        booking.book_charge(fee, by=auma(), on=opened)
+    february = begun(
+        chart.BANK, first=date(2026, 2, 1), last=date(2026, 2, 28), closing=Decimal(470)
+    )
+
+    booking.book_charge(fee, by=auma(), on=opened)
+
+    found = proof.work_out(january)
+    assert (found.ledger, found.missing_here, found.unexplained) == (500, -30, 0)
+    found = proof.work_out(february)
+    assert (found.ledger, found.missing_here, found.missing_there) == (470, 0, 0)
+    assert found.unexplained == 0
+    signing.sign_off(january, by=baraka(), on=opened)
 
 
 def test_reopening_does_not_let_it_into_the_start(signed):
