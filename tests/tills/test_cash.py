@@ -177,6 +177,21 @@ def test_a_receipt_reversed_after_its_drawer_was_counted_comes_out_of_the_vault(
     books.prove()
 
 
+def test_a_receipt_reversed_after_its_cash_left_the_drawer_comes_out_of_the_vault(mutua, kamau):
+    drawer = factories.open_drawer(mutua)
+    payment = take(mutua)
+    drawers.return_cash(drawer, amount=D("5100.00"), key="evening", by=mutua, on=DAY)
+    vault = books.balances()[chart.CASH]
+
+    collection.reverse_payment(payment, reason="Never paid", by=kamau, on=DAY)
+
+    assert (drawer.holds(), books.balances()[chart.CASH]) == (D("200.00"), vault - 300)
+    assert not drawer.movements.filter(kind="undone").exists()
+    closed = drawers.count(drawer, pieces={200: 1}, by=mutua, on=DAY)
+    assert (closed.status, closed.difference) == ("closed", D(0))
+    books.prove()
+
+
 def test_a_disbursement_undone_puts_the_cash_back(mutua, kamau):
     loan = factories.approved(D(4_000))
     drawer = factories.open_drawer(mutua)

@@ -105,9 +105,9 @@ def count_in(
 def undo(entry: JournalEntry, mirror: JournalEntry, *, reason: str, by, on: date) -> None:
     """Take a receipt or payout out of its drawer again, now that `mirror` has reversed it.
 
-    While that drawer is open, it is the drawer that holds less (or more). Once it was counted its
-    cash lies in the vault: the vault gives it up (or takes it), with an entry of its own. What
-    never went through a drawer needs nothing.
+    While that drawer is open, it is the drawer that holds less (or more). Once its cash lies in
+    the vault, because it was counted or the cash was brought there, the vault gives it up (or
+    takes it), with an entry of its own. What never went through a drawer needs nothing.
     """
     movement = DrawerMovement.objects.filter(entry=entry).select_related("session").first()
     if movement is None:
@@ -115,14 +115,14 @@ def undo(entry: JournalEntry, mirror: JournalEntry, *, reason: str, by, on: date
     session = lock(movement.session)
     if crossing := JournalEntry.objects.filter(reference=_crossing(entry)).first():
         reverse(crossing, reason=reason, on=on, by=by)
-    if session.is_open:
+    if session.is_open and session.holds() >= movement.amount:
         move(session, -movement.amount, kind=Kind.UNDONE, entry=mirror)
         return
     post(
         kind="drawer_vault",
         reference=f"drawer:vault:{mirror.pk}",
         on=on,
-        narration=f"{session.number} is counted: the vault stands in",
+        narration=f"The vault stands in for {session.number}",
         lines=[flow(chart.TILL_CASH, chart.CASH, movement.amount)],
         branch_id=session.branch_id,
         by=by,
