@@ -4,12 +4,19 @@ SQLite forgets the triggers of a table that a migration makes anew: such a migra
 again. While `ledger_period` itself is made anew there, the triggers that read it must rest.
 """
 
+from lms.ledger.balances import YEAR_END
+
 TABLES = ("ledger_journalentry", "ledger_transfer")
 # What the triggers of closed months say; `operations` turns it into a sentence.
 CLOSED = "ledger_period_closed"
 CLOSED_THROUGH = "SELECT MAX(last) FROM ledger_period WHERE status = 'closed'"
 # What the triggers of the chart say of a header, and of an account that is no longer in use.
 UNUSABLE = "ledger_account_takes_no_postings"
+# Entries that only empty accounts or take back what they got: no longer in use is no hindrance.
+ENDING = (
+    "SELECT 1 FROM ledger_journalentry AS e WHERE e.id = {row}.entry_id "  # noqa: S608 - of constants
+    f"AND (e.kind = '{YEAR_END}' OR e.reverses_id IS NOT NULL)"
+)
 
 
 def install(connection) -> None:
@@ -67,17 +74,16 @@ def guard_closed(connection) -> None:
 
 
 def guard_accounts(connection) -> None:
-    """Refuse transfers on a header, or on an account that is no longer in use."""
+    """Refuse transfers on a header, or on an account that is no longer in use.
+
+    The end of a year and the reversal of an entry still reach the latter.
+    """
     unguard_accounts(connection)
-    wrong = (
-        "SELECT 1 FROM {} ledger_account AS a WHERE a.code IN ({}.debit_id, {}.credit_id) "
-        "AND (a.is_header OR NOT a.is_active)"
-    )
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
                 "CREATE OR REPLACE FUNCTION ledger_refuse_account() RETURNS trigger AS $$ BEGIN "
-                f"IF EXISTS ({wrong.format('posted,', 'posted', 'posted')}) THEN "
+                f"IF EXISTS ({_unusable('posted', 'posted,')}) THEN "
                 f"RAISE EXCEPTION '{UNUSABLE}' USING ERRCODE = 'check_violation'; END IF; "
                 "RETURN NULL; END $$ LANGUAGE plpgsql"
             )
@@ -87,12 +93,23 @@ def guard_accounts(connection) -> None:
             )
         else:
             action = (
-                f"WHEN EXISTS ({wrong.format('', 'NEW', 'NEW')}) "
-                f"BEGIN SELECT RAISE(ABORT, '{UNUSABLE}'); END"
+                f"WHEN EXISTS ({_unusable('NEW')}) BEGIN SELECT RAISE(ABORT, '{UNUSABLE}'); END"
             )
         cursor.execute(
             f"CREATE TRIGGER ledger_transfer_usable AFTER INSERT ON ledger_transfer {action}"
         )
+
+
+def _unusable(row: str, tables: str = "") -> str:
+    """Return the question after accounts of a row that take no postings.
+
+    Its entry is only looked up where an account is no longer in use.
+    """
+    return (
+        f"SELECT 1 FROM {tables} ledger_account AS a "  # noqa: S608 - of constants
+        f"WHERE a.code IN ({row}.debit_id, {row}.credit_id) AND "
+        f"(a.is_header OR (NOT a.is_active AND NOT EXISTS ({ENDING.format(row=row)})))"
+    )
 
 
 def unguard_accounts(connection) -> None:
