@@ -61,6 +61,19 @@ def test_a_slip_is_banked_once_and_confirmed_by_another(mutua, kamau):
     books.prove()
 
 
+def test_a_slip_that_came_back_is_banked_again_and_then_no_more(mutua, kamau):
+    first = bank(mutua)
+    banking.bring_back(first, reason="The bank was closed", by=mutua, on=DAY)
+
+    again = bank(mutua)
+
+    assert (again.slip_number, again.status) == ("BK-17", "in_transit")
+    with pytest.raises(Refused, match="Slip BK-17 was banked before"):
+        bank(mutua)
+    banking.confirm(again, arrived_on=DAY, by=kamau, on=DAY)
+    books.prove()
+
+
 @pytest.mark.parametrize(
     ("answers", "message"),
     [

@@ -87,3 +87,15 @@ def test_a_reference_is_booked_once(kamau):
         move(kamau, amount=D(1))
 
     assert books.balances()[chart.BANK] == 50_000
+
+
+def test_a_reference_booked_from_the_wrong_place_is_booked_again_from_the_right_one(kamau):
+    wrong = move(kamau, source=Place.UTILITY)
+    funds.undo_transfer(wrong, reason="It was the paybill", by=kamau, on=DAY)
+
+    right = move(kamau)
+
+    assert right.reference == wrong.reference
+    assert books.balances()[chart.MPESA_UTILITY] == 0
+    with pytest.raises(Refused, match="was booked before"):
+        move(kamau)
