@@ -118,11 +118,13 @@ ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if ON_SQLITE:
     # Two writers wait for one another instead of failing, and an acknowledged commit survives
     # a power cut (FULL). Without IMMEDIATE a transaction that reads before it writes is refused.
+    # With recursive triggers, those of posted rows also hear of a row that REPLACE takes away.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-        "PRAGMA cache_size=-64000; PRAGMA mmap_size=134217728;",
+        "PRAGMA cache_size=-64000; PRAGMA mmap_size=134217728; "
+        "PRAGMA recursive_triggers=ON;",
     }
     DATA_DIR.mkdir(exist_ok=True)
 else:

@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db import DatabaseError, transaction
 
 from lms.errors import Refused
 from lms.ledger import chart
@@ -12,6 +13,7 @@ from lms.staff.models import Approval
 from lms.tills.models import CashCount, DrawerMovement, DrawerSession
 from lms.tills.operations import drawers
 from tests import books, factories
+from tests.replacing import displace
 
 D = Decimal
 
@@ -221,3 +223,19 @@ def test_every_movement_has_its_own_balanced_entry(drawer, mutua, kamau):
         ("difference", D("-100.00")),
         ("vault", D("-5000.00")),
     ]
+
+
+@pytest.mark.parametrize("rows", ["counts", "movements"])
+def test_the_database_keeps_what_was_counted_and_moved(mutua, rows):
+    drawer = factories.open_drawer(mutua)
+    found = getattr(drawer, rows).all()
+    column = "total" if rows == "counts" else "amount"
+
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        found.update(**{column: D(1)})
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        found._raw_delete(using="default")
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        displace(found.get(), **{column: "1"})
+
+    assert getattr(found.get(), column) == 5000
