@@ -3,6 +3,7 @@
 `.env.example` explains each name; a `.env` file beside it is read when there is one.
 """
 
+from datetime import date
 from pathlib import Path
 
 import environ
@@ -174,6 +175,8 @@ LMS_ENVIRONMENT = env.str("LMS_ENVIRONMENT", default="Laptop")
 ARREARS_TOLERANCE = env.int("ARREARS_TOLERANCE", default=10)
 # Whether unpaid penalties count there too, so that they alone keep a loan late.
 PENALTIES_MAKE_ARREARS = env.bool("PENALTIES_MAKE_ARREARS", default=False)
+# Days before it are mistyped years: the books refuse them.
+BOOKS_BEGIN = date.fromisoformat(env.str("BOOKS_BEGIN", default="2015-01-01"))
 LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 UNFOLD = {
     "SITE_TITLE": f"{LENDER_NAME} · Loan office",

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.operations import COMMON, Accounts, Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
@@ -47,6 +48,7 @@ def _check(*, method: str, amount: Decimal, reference: str | None, value_date: d
         raise Refused("The amount has parts of a cent.", field="amount")
     if value_date > on:
         raise Refused("A payment cannot be dated in the future.", field="value_date")
+    must_be_in_books(value_date, field="value_date")
     needs_reference = method in (
         Payment.Method.MPESA,
         Payment.Method.BANK,

@@ -71,6 +71,7 @@ def test_a_transfer_reversed_brings_everything_back(kamau):
         ({"charge": D(-1)}, "not less than nothing"),
         ({"reference": " "}, "Type the M-Pesa receipt"),
         ({"on": date(2026, 1, 16)}, "in the future"),
+        ({"on": date(206, 1, 15)}, "where the books begin"),
     ],
 )
 def test_impossible_transfers_are_refused(kamau, answers, message):

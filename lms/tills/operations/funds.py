@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.operations import Line, post, reverse
 from lms.staff.models import Branch
 from lms.tills.models import FundsTransfer, Place
@@ -42,7 +43,8 @@ def transfer(
 ) -> FundsTransfer:
     """Book money moved on day `on`: `amount` arrives, and the source also pays the `charge` (KES).
 
-    Raises Refused for a way that there is not, a day after `today`, and a reference used before.
+    Raises Refused for a way that there is not, a day after `today` or before the books begin, and
+    a reference used before.
     """
     reference = reference.strip().upper()
     if destination not in WAYS.get(source, ()):
@@ -52,6 +54,7 @@ def transfer(
         raise Refused("A charge is not less than nothing.", field="charge")
     if on > today:
         raise Refused("Money cannot be moved in the future.", field="moved_on")
+    must_be_in_books(on, field="moved_on")
     if not reference:
         raise Refused("Type the M-Pesa receipt or bank reference.", field="reference")
     moved = FundsTransfer(
