@@ -1,8 +1,10 @@
 """Payments through drawers: what a cashier takes and pays counts in the drawer that is open."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from lms import routing
 from lms.errors import Refused
@@ -10,7 +12,7 @@ from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.loans.operations import collection, lifecycle, undoing
 from lms.payments.models import Payment, Payout
-from lms.payments.operations import receive
+from lms.payments.operations import receive, undo_receipt
 from lms.tills.models import DrawerMovement
 from lms.tills.operations import drawers
 from tests import books, factories
@@ -61,6 +63,28 @@ def test_cash_goes_into_the_open_drawer_of_who_took_it(mutua, njeri):
     assert movement.entry.payment == payment
     now = books.balances()
     assert (now[chart.TILL_CASH], now[chart.CASH]) == (D("5300.00"), D("-4980.00"))
+    books.prove()
+
+
+def test_cash_dated_before_its_drawer_was_opened_leaves_those_days_as_they_were(mutua, kamau):
+    drawer = factories.open_drawer(mutua)
+    loan = factories.approved(D(4_000), on=DAY - timedelta(10))
+
+    payment = take(mutua, value_date=DAY - timedelta(10))
+    lifecycle.disburse(loan, method="cash", reference=None, by=mutua, on=DAY - timedelta(1))
+
+    assert (payment.value_date, payment.entry.date) == (DAY - timedelta(10), DAY)
+    paid = Payout.objects.get()
+    assert (paid.paid_on, paid.entry.date) == (DAY - timedelta(1), DAY)
+    yesterday = books.balances(date__lt=DAY)
+    assert (yesterday[chart.TILL_CASH], drawer.holds()) == (0, D("1300.00"))
+
+    with transaction.atomic():
+        undo_receipt(payment, reason="Typed twice", by=kamau, on=DAY - timedelta(1))
+    undoing.undo_disbursement(loan, reason="Wrong person", by=kamau, on=DAY - timedelta(1))
+
+    assert books.balances(date__lt=DAY)[chart.TILL_CASH] == 0
+    assert drawer.holds() == 5000
     books.prove()
 
 

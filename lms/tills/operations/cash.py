@@ -71,6 +71,14 @@ def account_of(session: DrawerSession | None, *, branch_id: int) -> str:
     return chart.TILL_CASH if session.branch_id == branch_id else chart.BETWEEN_BRANCHES
 
 
+def booked_on(session: DrawerSession | None, on: date) -> date:
+    """Return the day on which cash of `on` stands in the books.
+
+    It is never before its drawer was opened: what was counted until then stays as it was.
+    """
+    return on if session is None else max(on, session.opened_on)
+
+
 def count_in(
     session: DrawerSession | None,
     amount: Decimal,
