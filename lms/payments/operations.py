@@ -88,9 +88,9 @@ def receive(
 
     A repeated `request_key` (a form sent twice) returns the payment made the first time.
     Cash goes into the open drawer of `by`, and stands in the books from its opening on at the
-    earliest; for whoever paid, it counts from `value_date`. Raises AlreadyPosted when the reference was posted
-    before, Refused for impossible input, for a form sent again with other answers, and as
-    `cash.drawer_of` does.
+    earliest; for whoever paid, it counts from `value_date`. Raises AlreadyPosted when the
+    reference was posted before, Refused for impossible input, for a form sent again with other
+    answers, and as `cash.drawer_of` does.
     """
     reference = normal_reference(reference)
     _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)

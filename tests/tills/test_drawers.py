@@ -22,7 +22,8 @@ Status = DrawerSession.Status
 
 
 def moved() -> dict[str, D]:
-    return {code: amount for code, amount in books.balances().items() if amount}
+    """What moved since the vault was filled the day before."""
+    return {code: amount for code, amount in books.balances(date__gte=DAY).items() if amount}
 
 
 @pytest.fixture
@@ -74,6 +75,25 @@ def test_float_comes_and_goes_and_a_second_click_is_refused(drawer, mutua):
 
     assert drawer.holds() == D("500.00")
     assert moved() == {chart.TILL_CASH: D("500.00"), chart.CASH: D("-500.00")}
+
+
+def test_more_than_lies_in_the_vault_of_the_branch_does_not_leave_it(mutua):
+    factories.vault(factories.branch("KSM", "Kisumu"))
+    factories.vault(amount=D("5000.00"))
+    sentence = (
+        r"KES 6,000\.00 is more than the KES 5,000\.00 in the vault of Nairobi: bring money from "
+        r"the bank into it first"
+    )
+
+    with pytest.raises(Refused, match=sentence):
+        factories.open_drawer(mutua, of_1000=6)
+    assert not DrawerSession.objects.exists()
+    drawer = factories.open_drawer(mutua, of_1000=4)
+    with pytest.raises(Refused, match=r"more than the KES 1,000\.00 in the vault"):
+        drawers.add_float(drawer, amount=D("1000.01"), key="a", by=mutua, on=DAY)
+    drawers.add_float(drawer, amount=D("1000.00"), key="b", by=mutua, on=DAY)
+
+    assert (drawer.holds(), books.balances(branch=drawer.branch)[chart.CASH]) == (5000, 0)
 
 
 @pytest.mark.parametrize("amount", [D(0), D(-1), D("0.001")])
@@ -213,7 +233,8 @@ def test_every_movement_has_its_own_balanced_entry(drawer, mutua, kamau):
     drawers.count(drawer, pieces={1000: 5}, by=mutua, on=DAY)
     drawers.approve_difference(drawer, reason="", by=kamau, on=DAY)
 
-    assert list(JournalEntry.objects.order_by("pk").values_list("reference", flat=True)) == [
+    entries = JournalEntry.objects.filter(kind="drawer").order_by("pk")
+    assert list(entries.values_list("reference", flat=True)) == [
         f"drawer:{drawer.pk}:{key}" for key in ("opening", "x", "difference", "closing")
     ]
     kinds = DrawerMovement.objects.values_list("kind", "amount")

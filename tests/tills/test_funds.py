@@ -6,7 +6,7 @@ import pytest
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.tills.models import FundsTransfer, Place
-from lms.tills.operations import funds
+from lms.tills.operations import banking, funds
 from tests import books, factories
 
 D = Decimal
@@ -59,6 +59,17 @@ def test_a_transfer_reversed_brings_everything_back(kamau):
     assert not any(books.balances().values())
     with pytest.raises(Refused, match="was reversed on 15 Jan 2026 already"):
         funds.undo_transfer(moved, reason="Again", by=kamau, on=DAY)
+
+
+def test_cash_that_left_the_vault_since_is_not_taken_back_to_the_bank(kamau, mutua):
+    moved = move(kamau, source=Place.BANK, destination=Place.VAULT)
+    banking.bank(amount=D("1.00"), slip_number="BK-17", branch=moved.branch, by=mutua, on=DAY)
+
+    with pytest.raises(Refused, match=r"more than the KES 49,999\.00 in the vault of Nairobi"):
+        funds.undo_transfer(moved, reason="Wrong account", by=kamau, on=DAY)
+
+    moved.refresh_from_db()
+    assert moved.reversed_on is None
 
 
 @pytest.mark.parametrize(

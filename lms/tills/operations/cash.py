@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.balances import balance
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
 from lms.money import CENT, kes, money
@@ -153,6 +154,21 @@ def must_hold(session: DrawerSession, amount: Decimal) -> None:
         raise Refused(
             f"There is less than {kes(amount)} in drawer {session.number}: "
             "take more float from the vault first.",
+            field="amount",
+        )
+
+
+def must_lie_in_vault(branch: Branch, amount: Decimal) -> None:
+    """Refuse to take more out of the vault of a branch than the books say lies there.
+
+    Whoever else takes out of it waits until the transaction ends.
+    """
+    Branch.objects.select_for_update(no_key=True).get(pk=branch.pk)
+    held = balance(chart.CASH, date.max, branch_ids=[branch.pk]).net
+    if held < amount:
+        raise Refused(
+            f"{kes(amount)} is more than the {kes(held)} in the vault of {branch}: bring money "
+            "from the bank into it first, or correct its opening balance by a journal.",
             field="amount",
         )
 

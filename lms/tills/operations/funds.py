@@ -11,7 +11,7 @@ from lms.ledger.beginning import must_be_in_books
 from lms.ledger.operations import Line, post, reverse
 from lms.staff.models import Branch
 from lms.tills.models import FundsTransfer, Place
-from lms.tills.operations.cash import must_be_money
+from lms.tills.operations.cash import must_be_money, must_lie_in_vault
 
 # What the one that charges for a way is; the vault charges nothing.
 CHARGES = {
@@ -91,13 +91,19 @@ def transfer(
 
 
 def undo_transfer(moved: FundsTransfer, *, reason: str, by, on: date) -> FundsTransfer:
-    """Reverse a transfer that was booked wrongly, with its charge."""
+    """Reverse a transfer that was booked wrongly, with its charge.
+
+    Raises Refused without a reason, when it is reversed already, and for cash that has left the
+    vault since.
+    """
     if not reason.strip():
         raise Refused("Give the reason: it stays on the record.", field="reason")
     with transaction.atomic():
         moved = FundsTransfer.objects.select_for_update().get(pk=moved.pk)
         if moved.reversed_on:
             raise Refused(f"{moved} was reversed on {moved.reversed_on:%d %b %Y} already.")
+        if moved.destination == Place.VAULT:
+            must_lie_in_vault(moved.branch, moved.amount)
         reverse(moved.entry, reason=reason, on=on, by=by)
         moved.reversed_on = on
         moved._history_user, moved._change_reason = by, reason[:100]
