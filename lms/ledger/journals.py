@@ -369,9 +369,8 @@ def effect(journal: ManualJournal) -> list[Effect]:
     found = []
     for (branch_id, code), change in sorted(changes.items()):
         account = accounts[code]
-        sign = 1 if account.normal_side == "debit" else -1
-        stands = before.get((branch_id, code), ZERO)
-        found.append(Effect(account, branches[branch_id], sign * stands, sign * change))
+        stands = account.signed(before.get((branch_id, code), ZERO))
+        found.append(Effect(account, branches[branch_id], stands, account.signed(change)))
     return found
 
 
