@@ -194,6 +194,7 @@ def filters_of(page):
             yield {each.parameter_name: HUGE}
 
 
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
 @pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
 def test_a_filter_that_is_none_leads_back_and_does_not_break(as_staff, root, model, page):
     client = as_staff(root)
