@@ -3,6 +3,7 @@
 `.env.example` explains each name; a `.env` file beside it is read when there is one.
 """
 
+from datetime import date
 from pathlib import Path
 
 import environ
@@ -119,11 +120,13 @@ ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if ON_SQLITE:
     # Two writers wait for one another instead of failing, and an acknowledged commit survives
     # a power cut (FULL). Without IMMEDIATE a transaction that reads before it writes is refused.
+    # With recursive triggers, those of posted rows also hear of a row that REPLACE takes away.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-        "PRAGMA cache_size=-64000; PRAGMA mmap_size=134217728;",
+        "PRAGMA cache_size=-64000; PRAGMA mmap_size=134217728; "
+        "PRAGMA recursive_triggers=ON;",
     }
     DATA_DIR.mkdir(exist_ok=True)
 else:
@@ -177,6 +180,8 @@ PENALTIES_MAKE_ARREARS = env.bool("PENALTIES_MAKE_ARREARS", default=False)
 # many rewards a referrer and calendar month; 0 for no limit.
 REFERRAL_REWARD = env.int("REFERRAL_REWARD", default=0)
 REFERRAL_MONTHLY_CAP = env.int("REFERRAL_MONTHLY_CAP", default=5)
+# Days before it are mistyped years: the books refuse them.
+BOOKS_BEGIN = date.fromisoformat(env.str("BOOKS_BEGIN", default="2015-01-01"))
 LENDER_NAME = env.str("LENDER_NAME", default="Pesa Kwanza Credit")
 UNFOLD = {
     "SITE_TITLE": f"{LENDER_NAME} · Loan office",

@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, settings
 from lms.ledger import chart, immutability
 from lms.notifications import wording
 from lms.reconciliation import freezing
+from lms.tills import immutability as drawers
 from tests import factories
+
+FROZEN = (immutability, freezing, drawers)
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop running
 # A busy machine is no reason to fail.
@@ -65,15 +68,15 @@ def committed(transactional_db):
 
 @pytest.fixture(scope="session", autouse=True)
 def _ledger_can_be_flushed():
-    """SQLite flushes by DELETE, which the triggers of the ledger refuse: they rest meanwhile."""
+    """Triggers refuse the DELETE or TRUNCATE of a flush: they rest meanwhile."""
     flush = TransactionTestCase._fixture_teardown
 
     def flush_without_triggers(case) -> None:
-        immutability.remove(connection)
-        freezing.remove(connection)
+        for triggers in FROZEN:
+            triggers.remove(connection)
         flush(case)
-        immutability.install(connection)
-        freezing.install(connection)
+        for triggers in FROZEN:
+            triggers.install(connection)
 
     TransactionTestCase._fixture_teardown = flush_without_triggers
     yield

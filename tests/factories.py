@@ -2,14 +2,15 @@
 clerk may only look, Kamau the manager may decide, Njeri the officer prepares, Mutua the cashier
 takes and pays out."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import Group
 
 from lms.customers.models import Customer
 from lms.ledger import chart
-from lms.ledger.models import Account, PostingProfile
+from lms.ledger.models import Account, JournalEntry, PostingProfile
+from lms.ledger.operations import Line, post
 from lms.loans.models import Collateral, Guarantor, Loan, LoanProduct, ProductFee, ProductVersion
 from lms.loans.operations import lifecycle, security
 from lms.staff.models import Branch, Staff
@@ -17,6 +18,7 @@ from lms.tills.models import DrawerSession
 from lms.tills.operations import drawers
 
 DAY = date(2026, 1, 15)
+VAULT = Decimal(1_000_000)
 
 
 def branch(code: str = "NRB", name: str = "Nairobi") -> Branch:
@@ -57,9 +59,28 @@ def mutua() -> Staff:
     return staff("mutua", "Cashier")
 
 
+def vault(of: Branch | None = None, *, on: date = DAY, amount: Decimal = VAULT) -> JournalEntry:
+    """Capital of KES 1,000,000 in the vault of a branch since the day before; once a branch."""
+    of = of or branch()
+    found = JournalEntry.objects.filter(reference=f"vault:{of.pk}").first()
+    return found or post(
+        kind="manual_journal",
+        reference=f"vault:{of.pk}",
+        on=on - timedelta(days=1),
+        narration="Capital paid in",
+        lines=[Line(chart.CASH, chart.SHARE_CAPITAL, amount)],
+        branch_id=of.pk,
+        by=None,
+    )
+
+
 def open_drawer(cashier: Staff | None = None, *, on: date = DAY, **pieces: int) -> DrawerSession:
-    """Mutua's drawer, with a float of KES 5,000 in five notes unless told (`of_1000=5`)."""
+    """Mutua's drawer, with a float of KES 5,000 in five notes unless told (`of_1000=5`).
+
+    The vault it comes from is filled before.
+    """
     cashier = cashier or mutua()
+    vault(cashier.branch, on=on)
     counted = {int(face.removeprefix("of_")): number for face, number in pieces.items()}
     return drawers.open_drawer(
         cashier, pieces=counted or {1000: 5}, branch=cashier.branch, by=cashier, on=on

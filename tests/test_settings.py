@@ -92,6 +92,7 @@ def test_sqlite_waits_for_writers_and_survives_a_power_cut():
         assert options["timeout"] == 20
         assert "journal_mode=WAL" in options["init_command"]
         assert "synchronous=FULL" in options["init_command"]
+        assert "recursive_triggers=ON" in options["init_command"]
 
 
 def test_a_task_is_delivered_again_only_after_it_timed_out():

@@ -13,7 +13,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets, model_ngettext, unquote
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -27,6 +29,7 @@ from unfold.dataclasses import UnfoldAction
 from unfold.forms import BaseDialogForm
 
 from lms import dates
+from lms.backoffice.changelist import UNREADABLE, StaffChangeList
 from lms.backoffice.exports import FORMATS
 from lms.backoffice.paginator import BoundedPaginator
 from lms.errors import Refused
@@ -126,12 +129,31 @@ class StaffAdmin(Scoped, SimpleHistoryAdmin, ExportMixin, ModelAdmin):
 
         return replace(found, method=within_scope)
 
+    def record_of(self, request: HttpRequest, obj):
+        """Return the record a permission is asked about, given itself or its key from an address.
+
+        None for a key of none, and for a record that the person's own pages do not show.
+        """
+        return obj if isinstance(obj, self.model) else self.get_object(request, str(obj))
+
+    # --- The list ------------------------------------------------------------------------------
+    def get_changelist(self, request: HttpRequest, **kwargs):
+        return StaffChangeList
+
     # --- Export: what the list shows, and no more of it than one file can hold ------------------
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
     def get_valid_export_item_pks(self, request: HttpRequest):
         return self.get_queryset(request).values_list("pk", flat=True)
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        """Lead back to the list where the filter in the address is none."""
+        try:
+            return super().export_action(request)
+        except (IncorrectLookupParameters, *UNREADABLE):
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+            return redirect(f"{reverse(name)}?{ERROR_FLAG}=1")
 
     def get_export_data(self, file_format, request: HttpRequest, queryset, **kwargs):
         """Return the file. Raises ValueError, which the page shows, for too many rows."""

@@ -9,6 +9,7 @@ from lms.imports.kind import Kind, Run
 from lms.imports.rowwise import Cells, RowVerdict
 from lms.imports.verdicts import NEW, UNCHANGED, WRONG
 from lms.ledger import journals
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.journals import Wanted
 from lms.ledger.models import Account, ManualJournal
 from lms.ledger.splitting import Side, split
@@ -54,7 +55,7 @@ class Journals(Kind):
     weight = 5
 
     def run(self, table: Table, run: Run) -> Sequence[JournalLine]:
-        reader = Reader()
+        reader = Reader(by=run.by)
         lines: list[JournalLine] = []
         found: dict[str, list[JournalLine]] = {}
         for line in table.lines:
@@ -74,9 +75,10 @@ class Journals(Kind):
 
 
 class Reader:
-    """Turns cells into lines, knowing the chart and the branches."""
+    """Turns cells into lines, knowing the chart, the branches and whose file it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by) -> None:
+        self.by = by
         self.accounts = Account.objects.in_bulk()
         self.branches: Mapping[str, Branch] = {
             key.casefold(): branch
@@ -112,6 +114,7 @@ class Reader:
         """Read date and narration: on the first line of a journal; on others the same or none."""
         if line is first:
             line.date = cells.must("date", tables.parse_date)
+            must_be_in_books(line.date, field="date")
             cells.must("narration", tables.parse_text)
             return
         if first.state == WRONG:
@@ -134,7 +137,13 @@ class Reader:
         name = cells.text("branch")
         if name and name.casefold() not in self.branches:
             raise Refused(f"There is no branch “{name}”. Write its code or name.", field="branch")
-        return self.branches.get(name.casefold())
+        branch = self.branches.get(name.casefold())
+        if branch and not self.by.sees_all_branches and branch.pk != self.by.branch_id:
+            raise Refused(
+                f"{branch} is not your branch: somebody of head office has to bring this line.",
+                field="branch",
+            )
+        return branch
 
 
 def _decide(lines: list[JournalLine], run: Run) -> None:

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection
 
 from lms import dates
 from lms.errors import Refused
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.immutability import CLOSED, CLOSED_THROUGH, UNUSABLE
 
 
@@ -26,18 +27,20 @@ def closed_through() -> date | None:
     return date.fromisoformat(last) if isinstance(last, str) else last
 
 
-def open_day(on: date) -> date:
+def open_day(on: date, *, field: str = "on") -> date:
     """Return the day on which the books take what happened on `on`: the first open one from it.
 
-    Inside a transaction that day stays open until its end.
+    Inside a transaction that day stays open until its end. Raises Refused for a day before the
+    books begin; `field` names where it was typed.
     """
+    must_be_in_books(on, field=field)
     closed = closed_through()
     return on if closed is None or on > closed else closed + timedelta(days=1)
 
 
 def must_be_open(on: date, *, field: str = "on") -> None:
-    """Raise Refused when `on` is in a closed month; `field` names where the day was typed."""
-    if (first := open_day(on)) != on:
+    """Raise Refused when `on` is in a closed month or before the books begin."""
+    if (first := open_day(on, field=field)) != on:
         raise Refused(
             f"{on:%B %Y} is closed: take a day from {dates.show(first)} on, or ask to reopen it.",
             field=field,

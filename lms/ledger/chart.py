@@ -89,7 +89,7 @@ ACCOUNTS = (
     Row(MPESA_WORKING, "M-Pesa working account", "asset", CASH_AND_BANK),
     Row(BANK, "Bank", "asset", CASH_AND_BANK),
     Row(CHEQUES, "Cheques in clearing", "asset", CASH_AND_BANK),
-    Row(CASH_IN_TRANSIT, "Cash in transit", "asset", CASH_AND_BANK),
+    _kept(CASH_IN_TRANSIT, "Cash in transit", "asset", CASH_AND_BANK),
     Row(SUSPENSE, "Reconciliation suspense", "asset", CASH_AND_BANK),
     _header("1100", "Loans to customers", "asset"),
     _kept(LOAN_PRINCIPAL, "Loan principal", "asset", "1100"),
@@ -140,6 +140,8 @@ ACCOUNTS = (
 )
 
 POSTED_TO = frozenset(row.code for row in ACCOUNTS if not row.is_header)
+# What is kept in step with rows: nobody types an entry to it.
+KEPT = frozenset(row.code for row in ACCOUNTS if not (row.is_header or row.takes_manual_entries))
 # What operations post to by themselves: everything but what people type.
 NEEDED = POSTED_TO - {
     FIXED_ASSETS,

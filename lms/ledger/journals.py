@@ -14,6 +14,7 @@ from django.db import transaction
 from lms import dates, money
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.books import must_be_open
 from lms.ledger.models import Account, ManualJournal, ManualLine, Transfer
 from lms.ledger.operations import Line, post
@@ -50,7 +51,11 @@ def write(
     reason: str = "Written",
     **fields,
 ) -> ManualJournal:
-    """Make a draft with its lines. `by` may be None for a draft that a job makes."""
+    """Make a draft with its lines. `by` may be None for a draft that a job makes.
+
+    Raises Refused for a day before the books begin.
+    """
+    must_be_in_books(date, field="date")
     with transaction.atomic():
         journal = ManualJournal(
             date=date, narration=narration, branch=branch, created_by=by, **fields
@@ -111,7 +116,9 @@ def approve(journal: ManualJournal, *, by, on: date, reason: str = "") -> Manual
     with transaction.atomic():
         journal = _locked(journal)
         _must_be_submitted(journal)
-        if not journal.reverses_id:
+        if journal.reverses_id:
+            _must_be_mirrorable(journal.sides(), date=journal.date, field="date", by=by)
+        else:
             _must_be_postable(journal, by=by, on=on)
         _post(journal, reason=reason, by=by)
         if journal.reverses_next_period:
@@ -153,8 +160,8 @@ def ask_to_reverse(
 ) -> ManualJournal:
     """Ask a second person to reverse a posted journal on a day; return the reversal, submitted.
 
-    Raises Refused for one that is not posted or is reversed, and for a day before its own or
-    after the next month.
+    Raises Refused for one that is not posted or is reversed or touches a branch that is not one's
+    own, and for a day before its own, after the next month or in a closed one.
     """
     with transaction.atomic():
         journal = _locked(journal)
@@ -166,7 +173,7 @@ def ask_to_reverse(
                 field="reversal_date",
             )
         _must_be_near(reversal_date, on=next_period(on))
-        _must_be_own_branches(journal.sides(), by)
+        _must_be_mirrorable(journal.sides(), date=reversal_date, field="reversal_date", by=by)
         return _mirrored(journal, date=reversal_date, reason=reason, by=by)
 
 
@@ -190,7 +197,8 @@ def _asked(approval: Approval) -> ManualJournal:
 
 
 def _ask(journal: ManualJournal, *, reason: str, by) -> None:
-    """Put a locked draft before a second person."""
+    """Put a locked draft before a second person, of head office where it touches two branches."""
+    is_of_one = {side.branch_id for side in journal.sides()} == {journal.branch_id}
     journal.approval = ask(
         KIND,
         subject=journal.number,
@@ -199,7 +207,7 @@ def _ask(journal: ManualJournal, *, reason: str, by) -> None:
         by=by,
         payload={"journal": journal.pk},
         diff="\n".join(map(str, effect(journal))),
-        branch_id=journal.branch_id,
+        branch_id=journal.branch_id if is_of_one else None,
     )
     journal.move_to(Status.SUBMITTED, by=by, reason="Submitted", fields=("approval",))
 
@@ -267,9 +275,18 @@ def _must_be_postable(journal: ManualJournal, *, by, on: date) -> None:
     split(sides, between=BETWEEN)
     for account in Account.objects.filter(pk__in={side.account for side in sides}):
         must_take_entries(account)
-    _must_be_own_branches(sides, by)
+    must_be_own_branches(sides, by)
     _must_be_near(journal.date, on=on)
     must_be_open(journal.date, field="date")
+
+
+def _must_be_mirrorable(sides: list[Side], *, date: date, field: str, by) -> None:
+    """Refuse a reversal on a day of a closed month, or of lines of other branches than one's own.
+
+    Its accounts are not asked: what was posted to them can always be taken back.
+    """
+    must_be_own_branches(sides, by)
+    must_be_open(date, field=field)
 
 
 def must_take_entries(account: Account) -> None:
@@ -285,7 +302,8 @@ def must_take_entries(account: Account) -> None:
         )
 
 
-def _must_be_own_branches(sides: list[Side], by) -> None:
+def must_be_own_branches(sides: Iterable[Side], by) -> None:
+    """Raise Refused for lines of another branch than one's own; head office has them all."""
     if by.sees_all_branches:
         return
     others = {side.branch_id for side in sides} - {by.branch_id}
@@ -351,9 +369,8 @@ def effect(journal: ManualJournal) -> list[Effect]:
     found = []
     for (branch_id, code), change in sorted(changes.items()):
         account = accounts[code]
-        sign = 1 if account.normal_side == "debit" else -1
-        stands = before.get((branch_id, code), ZERO)
-        found.append(Effect(account, branches[branch_id], sign * stands, sign * change))
+        stands = account.signed(before.get((branch_id, code), ZERO))
+        found.append(Effect(account, branches[branch_id], stands, account.signed(change)))
     return found
 
 

@@ -59,7 +59,8 @@ def post(
     Lines of zero are left out; `accounts` take the place of those of the chart. `reference` names
     the event. What happened on a day of a closed month stands in the books on the first open day;
     `on_that_day` refuses it instead. Raises Refused when that event is posted already, when
-    nothing is left to post, or for an account that takes no postings.
+    nothing is left to post, for an account that takes no postings, or for a day before the books
+    begin.
     """
     wanted = [line for line in lines if line.amount]
     if not wanted:
@@ -92,7 +93,7 @@ def post_many(postings: Iterable[Posting], *, kind: str, on: date, by) -> list[J
 
     Lines of zero are left out; a day of a closed month becomes the first open one. Raises
     IntegrityError when one of the events is posted already, and Refused for an account that takes
-    no postings.
+    no postings or a day before the books begin.
     """
     postings, day = list(postings), open_day(on)
     with refusing(day):

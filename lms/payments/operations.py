@@ -10,6 +10,8 @@ from django.db import IntegrityError, transaction
 from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.beginning import must_be_in_books
+from lms.ledger.books import must_be_open
 from lms.ledger.operations import COMMON, Accounts, Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
@@ -48,6 +50,7 @@ def _check(*, method: str, amount: Decimal, reference: str | None, value_date: d
         raise Refused("The amount has parts of a cent.", field="amount")
     if value_date > on:
         raise Refused("A payment cannot be dated in the future.", field="value_date")
+    must_be_in_books(value_date, field="value_date")
     needs_reference = method in (
         Payment.Method.MPESA,
         Payment.Method.BANK,
@@ -85,9 +88,10 @@ def receive(
     """Record money that arrived and book it as unallocated, in a transaction of its own.
 
     A repeated `request_key` (a form sent twice) returns the payment made the first time.
-    Cash goes into the open drawer of `by`. Raises AlreadyPosted when the reference was posted
-    before, Refused for impossible input, for a form sent again with other answers, and as
-    `cash.drawer_of` does.
+    Cash goes into the open drawer of `by`, and stands in the books from its opening on at the
+    earliest; for whoever paid, it counts from `value_date`. Raises AlreadyPosted when the
+    reference was posted before, Refused for impossible input, for a form sent again with other
+    answers, and as `cash.drawer_of` does.
     """
     reference = normal_reference(reference)
     _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)
@@ -113,7 +117,7 @@ def receive(
             payment.entry = post(
                 kind="receipt",
                 reference=f"receipt:{payment.pk}",
-                on=value_date,
+                on=cash.booked_on(drawer, value_date),
                 narration=f"{payment.get_method_display()} {reference or payment.number}",
                 lines=[Line(place, chart.UNALLOCATED, amount)],
                 branch_id=branch.pk,
@@ -164,6 +168,7 @@ def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:
     if payment.allocated or payment.credited:
         raise Refused(f"{payment.number} is still allocated.")
     must_not_be_refunded(payment)
+    on = max(on, payment.entry.date)
     mirror = reverse(payment.entry, reason=reason, on=on, by=by)
     cash.undo(payment.entry, mirror, reason=reason, by=by, on=on)
     payment.status = Payment.Status.REVERSED
@@ -195,15 +200,18 @@ def pay_out(
     `lines` are the other transfers of the same event; the one that pays `amount` KES from where
     money of `method` lies against `debit` is added here. `key` names the event; `accounts` take the
     place of those of the chart.
+    Cash of a drawer stands in the books from its opening on at the earliest.
     Raises Refused when the reference was used before, for a day of a closed month, and as
     `cash.drawer_of` does.
     """
     reference = normal_reference(reference)
     drawer, place = _place_of(method, by=by, branch_id=branch_id)
+    if (day := cash.booked_on(drawer, on)) != on:
+        must_be_open(on)
     entry = post(
         kind=kind,
         reference=key,
-        on=on,
+        on=day,
         narration=narration,
         lines=[Line(debit, place, amount), *lines],
         branch_id=branch_id,
@@ -252,6 +260,7 @@ def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
     )
     if payout.reversed_on:
         raise Refused(f"{payout} was reversed on {payout.reversed_on:%d %b %Y} already.")
+    on = max(on, payout.entry.date)
     mirror = reverse(payout.entry, reason=reason, on=on, by=by)
     cash.undo(payout.entry, mirror, reason=reason, by=by, on=on)
     payout.reversed_on = on

@@ -5,6 +5,8 @@ reconciliation refuses to be added to, changed or taken away; the reconciliation
 change, which is to be opened again.
 """
 
+from lms.ledger import immutability
+
 SIGNED = "SELECT 1 FROM reconciliation_reconciliation WHERE status = 'signed_off' AND id = "
 OF_MATCH = "(SELECT reconciliation_id FROM reconciliation_match WHERE id = {row}.match_id)"
 # Table to how a row of it leads to its reconciliation.
@@ -13,6 +15,16 @@ OWNERS = {
     "reconciliation_match": "{row}.reconciliation_id",
     "reconciliation_matchedline": OF_MATCH,
     "reconciliation_matchedentry": OF_MATCH,
+}
+# Table to the conditions under which a row takes the place of another, as SQLite can replace it.
+KEYS = {
+    "reconciliation_reconciliation": ("account_id = NEW.account_id AND first = NEW.first",),
+    "reconciliation_statementline": ("account_id = NEW.account_id AND key = NEW.key",),
+    "reconciliation_match": (),
+    "reconciliation_matchedline": ("line_id = NEW.line_id AND is_live AND NEW.is_live",),
+    "reconciliation_matchedentry": (
+        "account_id = NEW.account_id AND entry_id = NEW.entry_id AND is_live AND NEW.is_live",
+    ),
 }
 SIDES = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 FROZEN = "The reconciliation is signed off: reopen it first"
@@ -38,6 +50,7 @@ def _names():
 
 def install(connection) -> None:
     """Create the triggers."""
+    remove(connection)
     with connection.cursor() as cursor:
         for name, table, event, condition, reason in _names():
             if connection.vendor == "postgresql":
@@ -56,6 +69,21 @@ def install(connection) -> None:
                     f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {condition} "
                     f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
                 )
+        _forbid_taking_places(connection, cursor)
+
+
+def _forbid_taking_places(connection, cursor) -> None:
+    """Refuse to empty these tables (PostgreSQL), or a row in the place of another (SQLite)."""
+    if connection.vendor == "postgresql":
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION reconciliation_refuse() RETURNS trigger AS $$ BEGIN "
+            f"RAISE EXCEPTION '{TOLD}'; END $$ LANGUAGE plpgsql"
+        )
+        for table in KEYS:
+            immutability.forbid_truncating(cursor, table, function="reconciliation_refuse")
+        return
+    for table, keys in KEYS.items():
+        immutability.forbid_replacing(cursor, table, keys=("id = NEW.id", *keys), reason=TOLD)
 
 
 def remove(connection) -> None:
@@ -66,3 +94,6 @@ def remove(connection) -> None:
             cursor.execute(f"DROP TRIGGER IF EXISTS {name}{on}")
             if connection.vendor == "postgresql":
                 cursor.execute(f"DROP FUNCTION IF EXISTS {name}()")
+    for table in KEYS:
+        for event in ("replace", "truncate"):
+            immutability.drop(connection, table, f"{table}_no_{event}")

@@ -29,14 +29,15 @@ def account_statement(
 ) -> Report:
     """Return the transfers of one account with its balance before, after each, and at the end.
 
-    Balances stand on the account's normal side: in brackets when they lie on the other.
+    Balances stand on the account's normal side: in brackets when they lie on the other. Where a
+    year was closed in these days, a line says what it came to without that, as the income
+    statement has it.
     """
     found = balances.statement(account.code, first, last, branch_ids=scope.branch_ids)
     moved = found.transfers.order_by("date", "pk")
-    sign = 1 if account.normal_side == "debit" else -1
     debits, credits = signed_sum(moved, [account.code])
     running = found.opening.net + carried(moved, [account.code], window)
-    rows = [_sum_row("Before" if window.offset else "Opening balance", sign * running)]
+    rows = [_sum_row("Before" if window.offset else "Opening balance", account.signed(running))]
     shown = list(window.of(moved.select_related("entry", "debit", "credit", "branch")))
     papers = papers_of(transfer.entry_id for transfer in shown)
     for transfer in shown:
@@ -53,11 +54,19 @@ def account_statement(
                 transfer.branch.code,
                 transfer.amount if is_debit else None,
                 None if is_debit else transfer.amount,
-                sign * running,
+                account.signed(running),
             )
         )
-    closing = sign * (found.opening.net + debits - credits)
-    rows.append(_sum_row("Closing balance", closing, debits, credits, look=Look.TOTAL))
+    closing = found.opening.net + debits - credits
+    if last >= date(first.year, 12, 31):
+        ended = moved.filter(entry__kind__in=balances.YEAR_END_KINDS)
+        debit, credit = signed_sum(ended, [account.code])
+        if debit or credit:
+            before = account.signed(closing - debit + credit)
+            left = debits - debit, credits - credit
+            rows.append(_sum_row("Before the year was closed", before, *left))
+    ends = account.signed(closing)
+    rows.append(_sum_row("Closing balance", ends, debits, credits, look=Look.TOTAL))
     return Report(
         title=f"Statement of {account}",
         about=(f"{dates.show(first)} to {dates.show(last)}", scope.name),

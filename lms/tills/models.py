@@ -228,7 +228,7 @@ class Banking(models.Model):
     session = models.ForeignKey(
         DrawerSession, models.PROTECT, null=True, blank=True, related_name="bankings"
     )
-    slip_number = models.CharField(max_length=40, unique=True)
+    slip_number = models.CharField(max_length=40)
     amount = MoneyField("amount (KES)")
     banked_on = models.DateField("left on")
     banked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
@@ -251,7 +251,10 @@ class Banking(models.Model):
         ordering = ["-pk"]
         permissions = [("confirm_banking", "Can confirm that cash arrived in the bank")]
         constraints = [
-            models.CheckConstraint(condition=Q(amount__gt=0), name="banking_amount_positive")
+            models.CheckConstraint(condition=Q(amount__gt=0), name="banking_amount_positive"),
+            models.UniqueConstraint(
+                fields=["slip_number"], condition=~Q(status="returned"), name="slip_banked_once"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -277,7 +280,7 @@ class FundsTransfer(models.Model):
     amount = MoneyField("amount that arrives (KES)")
     charge = MoneyField("charge (KES)", default=money.ZERO)
     reference = models.CharField(
-        max_length=40, unique=True, help_text="M-Pesa receipt or bank reference. Posted once."
+        max_length=40, help_text="M-Pesa receipt or bank reference. Posted once."
     )
     moved_on = models.DateField()
     moved_by = models.ForeignKey(
@@ -300,6 +303,11 @@ class FundsTransfer(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(source=F("destination")), name="funds_transfer_between_two_places"
+            ),
+            models.UniqueConstraint(
+                fields=["reference"],
+                condition=Q(reversed_on__isnull=True),
+                name="funds_transfer_booked_once",
             ),
         ]
 

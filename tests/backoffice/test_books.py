@@ -33,6 +33,16 @@ def test_only_the_name_of_an_account_changes(as_staff, wambui):
     assert cash.history.first().history_user == wambui
 
 
+def test_an_account_kept_in_step_with_loans_is_not_opened_to_typed_entries(as_staff, wambui):
+    url = reverse("admin:ledger_account_change", args=[chart.LOAN_PRINCIPAL])
+    answers = {"name": "Loan principal", "parent": "1100", "is_active": "on"}
+
+    page = as_staff(wambui).post(url, {**answers, "takes_manual_entries": "on"})
+
+    assert "a typed entry would part them from the books" in page.content.decode()
+    assert not Account.objects.get(code=chart.LOAN_PRINCIPAL).takes_manual_entries
+
+
 def test_an_entry_is_shown_with_its_transfers(as_staff, wambui, loan):
     entry = JournalEntry.objects.get(kind="disbursement")
 

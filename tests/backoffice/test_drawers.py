@@ -42,6 +42,7 @@ def tell(response) -> str:
 
 # --- A cashier's day -----------------------------------------------------------------------------
 def test_my_drawer_leads_to_the_opening_count_and_then_to_the_drawer(as_staff, mutua):
+    factories.vault()
     client, mine = as_staff(mutua), reverse("admin:tills_drawersession_mine")
     assert client.get(mine).url == url_of(DRAWER, "add")
     assert "Notes of KES 1,000" in tell(client.get(url_of(DRAWER, "add")))
@@ -55,7 +56,15 @@ def test_my_drawer_leads_to_the_opening_count_and_then_to_the_drawer(as_staff, m
     assert "close it before you open another" in tell(refused)
 
 
+def test_a_float_that_the_vault_does_not_hold_is_refused_on_the_page(as_staff, mutua):
+    answer = as_staff(mutua).post(url_of(DRAWER, "add"), {"of_1000": "100000"})
+
+    assert "KES 100,000,000.00 is more than the KES 0.00 in the vault of Nairobi" in tell(answer)
+    assert not DrawerSession.objects.exists()
+
+
 def test_head_office_says_where_it_opens_its_drawer(as_staff):
+    factories.vault()
     mwende = factories.staff("mwende", "Accountant", branch=None)
 
     as_staff(mwende).post(url_of(DRAWER, "add"), {"branch": factories.branch().pk, "of_50": "2"})

@@ -17,6 +17,7 @@ from lms.ledger.models import (
     JournalTemplateLine,
     ManualJournal,
 )
+from lms.ledger.operations import Line, post
 from tests import factories
 from tests.backoffice.pages import MOST_QUERIES, answer, ask, queries_of, url_of, went_through
 
@@ -133,6 +134,50 @@ def test_a_journal_that_does_not_balance_says_by_how_much(as_staff, wambui):
 
     assert "they differ by KES 1,000.00" in refused.content.decode()
     assert not went_through(refused)
+
+
+def test_a_mistyped_year_is_told_beside_the_date(as_staff, wambui):
+    heading = {"branch": factories.branch().pk, "narration": "Rent of Gikomba"}
+
+    page = as_staff(wambui).post(url_of(MODEL, "add"), {"date": "0206-01-20", **heading, **LINES})
+
+    (told,) = page.context["adminform"].form.errors["date"]
+    assert "where the books begin: is the year right?" in told
+    assert not ManualJournal.objects.exists()
+
+
+def test_the_balances_of_another_branch_are_not_shown(as_staff, wambui, kamau):
+    kisumu = factories.branch("KSM", "Kisumu")
+    head = factories.staff("mwangi", "Accountant", branch=None)
+    post(
+        kind="test",
+        reference="capital",
+        on=dates.today(),
+        narration="Capital",
+        lines=[Line(chart.BANK, chart.SHARE_CAPITAL, D(987654))],
+        branch_id=kisumu.pk,
+        by=head,
+    )
+    journal = journals.write(
+        date=dates.today(),
+        narration="Rent of Kondele",
+        branch=factories.branch(),
+        lines=[Wanted(chart.RENT, debit=RENT), Wanted(chart.BANK, credit=RENT, branch=kisumu)],
+        by=head,
+    )
+
+    client = as_staff(wambui)
+    pages = [ask(client, MODEL, "submit", journal.pk).content.decode()]
+    journals.submit(journal, by=head, on=dates.today())
+    pages.append(client.get(url_of(MODEL, "change", journal.pk)).content.decode())
+    client = as_staff(kamau)
+    pages.append(ask(client, MODEL, "approve", journal.pk).content.decode())
+
+    for page in pages:
+        assert "touches Kisumu: somebody of head office has to do this" in page
+        assert "987,654" not in page
+    page = as_staff(head).get(url_of(MODEL, "change", journal.pk)).content.decode()
+    assert "987,654.00" in page
 
 
 def test_a_manager_posts_what_an_accountant_submitted(as_staff, wambui, kamau):
@@ -330,6 +375,17 @@ def test_a_template_shows_the_journals_made_of_it(as_staff, wambui):
     page = client.get(url_of(TEMPLATE, "change", template.pk)).content.decode()
 
     assert ManualJournal.objects.get().number in page
+
+
+def test_a_template_of_a_mistyped_year_is_refused(as_staff, wambui):
+    heading = {"name": "Rent", "narration": "Rent", "branch": factories.branch().pk, "every": "1"}
+
+    page = as_staff(wambui).post(
+        url_of(TEMPLATE, "add"), {**heading, **LINES, "first_on": "1926-01-31"}
+    )
+
+    assert "where the books begin" in page.context["adminform"].form.errors["first_on"][0]
+    assert not JournalTemplate.objects.exists()
 
 
 def test_a_template_that_ends_before_it_begins_is_refused(as_staff, wambui):

@@ -87,6 +87,7 @@ def test_a_form_sent_twice_is_one_payment(as_staff, mutua, loan):
         ({"method": "mpesa", "reference": "AB"}, "not an M-Pesa receipt"),
         ({"method": "opening"}, "Select a valid choice"),
         ({"value_date": "2026-02-16"}, "dated in the future"),
+        ({"value_date": "0206-02-15"}, "where the books begin"),
         ({"account": ""}, "This field is required"),
     ],
 )

@@ -82,11 +82,15 @@ def test_the_same_file_again_brings_nothing(wambui):
         ("1,28/02/2026,Rent,5120,,,,", "Debit", "either the debit or the credit"),
         ("1,28/02/2026,Rent,5120,-5,,,", "Debit", "either the debit or the credit"),
         ("1,soon,Rent,5120,5,,,", "Date", "“soon” is not a date"),
+        ("1,28/02/1926,Rent,5120,5,,,", "Date", "where the books begin"),
+        ("1,28/02/2026,Rent,5120,5,,Kisumu,", "Branch", "Kisumu is not your branch"),
         ("1,28/02/2026,,5120,5,,,", "Narration", "The cell is empty"),
         ("1,28/02/2026,Rent,5120,5,,Mombasa,", "Branch", "There is no branch “Mombasa”"),
     ],
 )
 def test_a_wrong_line_is_told_with_its_column_and_nothing_comes_in(wambui, line, column, sentence):
+    factories.branch("KSM", "Kisumu")
+
     job = checked(wambui, f"{line}\n1,28/02/2026,Rent,1030,,5,,\n")
 
     assert [found[:2] for found in wrong_lines(job)] == [(2, column)]

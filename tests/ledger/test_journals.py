@@ -7,9 +7,16 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
-from lms.ledger import chart, journals
+from lms.ledger import chart, journals, periods
 from lms.ledger.journals import Wanted
-from lms.ledger.models import Account, JournalEntry, ManualJournal, ManualLine, Transfer
+from lms.ledger.models import (
+    Account,
+    JournalEntry,
+    ManualJournal,
+    ManualLine,
+    Period,
+    Transfer,
+)
 from lms.staff.models import Approval
 from tests import factories
 from tests.books import balances
@@ -140,6 +147,13 @@ def test_a_date_after_this_month_is_refused(wambui):
         journals.submit(journal, by=wambui, on=DAY)
 
 
+def test_a_mistyped_year_is_not_even_drafted(wambui):
+    with pytest.raises(Refused, match="where the books begin") as refusal:
+        draft(wambui, on=date(206, 1, 31))
+
+    assert (refusal.value.field, ManualJournal.objects.count()) == ("date", 0)
+
+
 def test_a_line_has_one_side(wambui):
     journal = draft(wambui)
 
@@ -186,6 +200,16 @@ def test_another_branch_is_for_head_office(wambui):
 
     with pytest.raises(Refused, match="touches Kisumu: somebody of head office"):
         journals.submit(journal, by=wambui, on=DAY)
+
+
+def test_what_touches_two_branches_is_shown_to_head_office_alone(kamau):
+    head = factories.staff("mwangi", "Accountant", branch=None)
+
+    asked = submitted(head, *over_two_branches()).approval
+
+    assert "Kisumu" in asked.diff
+    assert list(Approval.objects.seen_by(head)) == [asked]
+    assert not Approval.objects.seen_by(kamau).exists()
 
 
 # --- Decisions ---
@@ -323,6 +347,50 @@ def test_a_reversal_has_its_days(wambui, kamau, day, sentence):
 
     with pytest.raises(Refused, match=sentence):
         journals.ask_to_reverse(journal, reversal_date=day, reason="Twice", by=wambui, on=DAY)
+
+
+def test_a_reversal_is_for_those_whose_branches_it_touches(kamau):
+    head = factories.staff("mwangi", "Accountant", branch=None)
+    zuri = factories.staff("zuri", "Manager", branch=None)
+    journal = posted(head, zuri, *over_two_branches())
+    asked = {"reversal_date": NEXT, "reason": "Paid twice", "on": DAY}
+
+    with pytest.raises(Refused, match="touches Kisumu: somebody of head office"):
+        journals.ask_to_reverse(journal, by=kamau, **asked)
+    reversal = journals.ask_to_reverse(journal, by=head, **asked)
+    with pytest.raises(Refused, match="touches Kisumu: somebody of head office"):
+        journals.approve(reversal, by=kamau, on=DAY)
+
+    assert journals.approve(reversal, by=zuri, on=DAY).status == Status.APPROVED
+
+
+def test_a_reversal_stands_on_the_day_its_paper_says_or_nowhere(wambui, kamau):
+    journal = posted(wambui, kamau)
+    asked = {"reversal_date": DAY, "reason": "Paid twice", "by": wambui, "on": NEXT}
+    reversal = journals.ask_to_reverse(journal, **asked)
+    periods.prepare(on=NEXT)
+    periods.close_period(Period.objects.get(first=date(2026, 1, 1)), by=kamau, on=NEXT)
+
+    with pytest.raises(Refused, match="January 2026 is closed: take a day from 1 Feb"):
+        journals.approve(reversal, by=kamau, on=NEXT)
+    journals.reject(reversal, reason="The month is closed", by=kamau, on=NEXT)
+    with pytest.raises(Refused, match="January 2026 is closed") as refusal:
+        journals.ask_to_reverse(journal, **asked)
+
+    assert refusal.value.field == "reversal_date"
+    assert balances()[chart.RENT] == D("45000.00")
+
+
+def test_what_was_posted_to_an_account_since_closed_can_be_taken_back(wambui, kamau):
+    journal = posted(wambui, kamau)
+    Account.objects.filter(pk=chart.RENT).update(is_active=False, takes_manual_entries=False)
+
+    reversal = journals.ask_to_reverse(
+        journal, reversal_date=NEXT, reason="Paid twice", by=wambui, on=DAY
+    )
+    journals.approve(reversal, by=kamau, on=DAY)
+
+    assert set(balances().values()) == {D(0)}
 
 
 def test_only_what_is_posted_is_reversed(wambui):

@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry, Transfer
-from lms.ledger.operations import Line, post, reverse
+from lms.ledger.operations import Line, Posting, post, post_many, reverse
 from tests import factories
 from tests.books import balances
 
@@ -16,11 +16,11 @@ D = Decimal
 TWO_HUNDRED = D("200.00")
 
 
-def an_entry(*, by, reference="event:1", amount=TWO_HUNDRED):
+def an_entry(*, by, reference="event:1", amount=TWO_HUNDRED, on=DAY):
     return post(
         kind="test",
         reference=reference,
-        on=DAY,
+        on=on,
         narration="A test",
         lines=[Line(chart.CASH, chart.UNALLOCATED, amount), Line(chart.BANK, chart.CASH, D(0))],
         branch_id=factories.branch().pk,
@@ -68,6 +68,24 @@ def test_an_entry_of_nothing_is_refused(kamau):
         an_entry(by=kamau, amount=D(0))
 
     assert JournalEntry.objects.count() == 0
+
+
+def test_a_day_before_the_books_begin_is_a_mistyped_year(kamau):
+    posting = Posting(
+        "event:1",
+        "A test",
+        [Line(chart.CASH, chart.UNALLOCATED, TWO_HUNDRED)],
+        factories.branch().pk,
+        "",
+    )
+    for wrong in (date(206, 1, 15), date(2014, 12, 31)):
+        with pytest.raises(Refused, match=r"is before 1 Jan 2015, where the books begin"):
+            an_entry(by=kamau, on=wrong)
+        with pytest.raises(Refused, match="is the year right"):
+            post_many([posting], kind="test", on=wrong, by=kamau)
+
+    assert JournalEntry.objects.count() == 0
+    assert an_entry(by=kamau, on=date(2015, 1, 1)).date == date(2015, 1, 1)
 
 
 def test_a_reversal_mirrors_the_entry_and_happens_once(kamau):

@@ -2,6 +2,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from lms import jobs
 from lms.ledger import chart, journals, recurring
@@ -50,6 +51,17 @@ def test_a_draft_has_the_lines_and_the_reversal_of_its_template(db):
         (chart.RENT, D(45000), D(0)),
         (chart.BANK, D(0), D(45000)),
     ]
+
+
+def test_a_template_begins_with_the_books(db, settings):
+    old = template(first_on=date(1926, 1, 31))
+
+    with pytest.raises(ValidationError, match="31 Jan 1926 is before 1 Jan 2015") as refusal:
+        old.full_clean()
+
+    assert set(refusal.value.message_dict) == {"first_on"}
+    settings.BOOKS_BEGIN = date(2026, 1, 1)
+    assert drafted(date(2026, 1, 31)) == [(date(2026, 1, 31), "Rent, January 2026")]
 
 
 @pytest.mark.parametrize(

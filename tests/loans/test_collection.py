@@ -154,6 +154,7 @@ def test_a_form_sent_twice_answers_with_the_first_payment(loan):
         ({"amount": D("-5")}, "more than KES 0.00"),
         ({"amount": D("1.005")}, "parts of a cent"),
         ({"value_date": date(2026, 2, 16)}, "cannot be dated in the future"),
+        ({"value_date": date(206, 2, 15)}, "is before 1 Jan 2015, where the books begin"),
         ({"method": "bank"}, "bank slip"),
         ({"method": "mpesa", "reference": "AB 1"}, "not an M-Pesa receipt"),
     ],

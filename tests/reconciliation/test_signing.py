@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from lms.errors import Refused
 from lms.ledger import chart, periods
@@ -22,6 +22,7 @@ from lms.reconciliation.operations import beginning, booking, importing, pairing
 from tests import factories
 from tests.reconciliation import papers
 from tests.reconciliation.papers import LAST, auma, baraka, begun, brought, line_of, paid, taken
+from tests.replacing import listens_to_replaced_rows, replace, truncate
 
 pytestmark = pytest.mark.django_db
 
@@ -196,6 +197,33 @@ def _line(signed):
 def test_the_database_refuses_what_is_signed(signed, write):
     with pytest.raises(DatabaseError), transaction.atomic():
         write(signed)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone replaces")
+@pytest.mark.parametrize("listens", [True, False])
+def test_no_row_takes_the_place_of_what_is_signed(signed, listens):
+    line = StatementLine.objects.first()
+    with listens_to_replaced_rows(listens):
+        for row, changed in (
+            (signed, {"closing": "0"}),
+            (line, {"amount": "999999"}),
+            (line, {"id": "id + 100"}),  # the same key
+            (Match.objects.get(), {"difference": "1"}),
+            (MatchedLine.objects.first(), {"is_live": "0"}),
+            (MatchedEntry.objects.first(), {"amount": "1"}),
+        ):
+            with pytest.raises(DatabaseError), transaction.atomic():
+                replace(row, **changed)
+
+    line.refresh_from_db()
+    assert line.amount != 999_999
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="PostgreSQL alone truncates")
+@pytest.mark.parametrize("model", [Reconciliation, StatementLine, Match, MatchedLine, MatchedEntry])
+def test_what_is_signed_is_not_emptied(signed, model):
+    with pytest.raises(DatabaseError, match="is not changed"), transaction.atomic():
+        truncate(model)
 
 
 def test_what_is_posted_late_into_a_signed_period_goes_to_the_next(signed):

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from lms.ledger import chart
+from lms.ledger import chart, periods
 from lms.ledger.balances import balances
-from lms.ledger.models import Account, JournalEntry
+from lms.ledger.models import Account, JournalEntry, Period
 from lms.ledger.operations import Line, post, reverse
 from lms.reports.accounts import usual
 from lms.reports.shape import Look, Window
-from lms.reports.sheets import balance_sheet
+from lms.reports.sheets import balance_sheet, income_statement
 from lms.reports.spans import Scope, Span
 from lms.reports.statements import account_statement, event_name, journal
 from lms.reports.trial_balance import trial_balance
 from tests import factories
-from tests.reports.reading import texts
+from tests.reports.reading import line, texts
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 3, 31)
 
@@ -26,6 +26,18 @@ FIRST, LAST = date(2026, 1, 1), date(2026, 3, 31)
 def statement(code: str, first=FIRST, last=LAST, **how):
     return account_statement(
         account=Account.objects.get(code=code), first=first, last=last, **{"scope": Scope(), **how}
+    )
+
+
+def post_fee(on: date, amount: int) -> JournalEntry:
+    return post(
+        kind="test",
+        reference=f"fee:{on}",
+        on=on,
+        narration="A fee",
+        lines=[Line(chart.BANK, chart.FEE_INCOME, Decimal(amount))],
+        branch_id=factories.branch().pk,
+        by=None,
     )
 
 
@@ -63,6 +75,33 @@ def test_a_balance_on_the_other_side_stands_in_brackets(loan):
     report = statement(chart.CASH)
 
     assert texts(report)[-1] == ["Closing balance", "-", "100,000.00", "(100,000.00)"]
+
+
+def test_a_balance_of_nothing_has_no_sign(wanjiku):
+    sold = post_fee(date(2026, 1, 10), 1000)
+    reverse(sold, reason="Typed twice", on=date(2026, 1, 11), by=None)
+
+    balance = [row.cells[-1].value for row in statement(chart.FEE_INCOME).rows]
+
+    assert [str(amount) for amount in balance] == ["0.00", "1000.00", "0.00", "0.00"]
+
+
+def test_a_closed_year_shows_what_the_income_statement_leads_from(kamau):
+    post_fee(date(2025, 12, 5), 1000)
+    periods.prepare(on=date(2026, 1, 10))
+    december = Period.objects.get(first=date(2025, 12, 1))
+    periods.close_year(december, by=kamau, on=date(2026, 1, 10))
+    year = Span("2025", date(2025, 1, 1), date(2025, 12, 31), Scope())
+
+    report = statement(chart.FEE_INCOME, first=year.first, last=year.last)
+
+    assert line(income_statement([year]), "4020 Fee income") == ["1,000.00"]
+    assert texts(report)[-2:] == [
+        ["Before the year was closed", "-", "1,000.00", "1,000.00"],
+        ["Closing balance", "1,000.00", "1,000.00", "-"],
+    ]
+    following = statement(chart.FEE_INCOME, first=date(2026, 1, 1), last=LAST)
+    assert texts(following) == [["Opening balance", "-"], ["Closing balance", "-", "-", "-"]]
 
 
 def test_one_branch_has_its_own_statement(kisumu):

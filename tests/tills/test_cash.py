@@ -1,8 +1,10 @@
 """Payments through drawers: what a cashier takes and pays counts in the drawer that is open."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from lms import routing
 from lms.errors import Refused
@@ -10,7 +12,7 @@ from lms.ledger import chart
 from lms.ledger.models import JournalEntry
 from lms.loans.operations import collection, lifecycle, undoing
 from lms.payments.models import Payment, Payout
-from lms.payments.operations import receive
+from lms.payments.operations import receive, undo_receipt
 from lms.tills.models import DrawerMovement
 from lms.tills.operations import drawers
 from tests import books, factories
@@ -59,8 +61,30 @@ def test_cash_goes_into_the_open_drawer_of_who_took_it(mutua, njeri):
     assert drawer.holds() == D("5300.00")
     movement = drawer.movements.get(kind=DrawerMovement.Kind.RECEIPT)
     assert movement.entry.payment == payment
-    now = books.balances()
+    now = books.balances(date__gte=DAY)
     assert (now[chart.TILL_CASH], now[chart.CASH]) == (D("5300.00"), D("-4980.00"))
+    books.prove()
+
+
+def test_cash_dated_before_its_drawer_was_opened_leaves_those_days_as_they_were(mutua, kamau):
+    drawer = factories.open_drawer(mutua)
+    loan = factories.approved(D(4_000), on=DAY - timedelta(10))
+
+    payment = take(mutua, value_date=DAY - timedelta(10))
+    lifecycle.disburse(loan, method="cash", reference=None, by=mutua, on=DAY - timedelta(1))
+
+    assert (payment.value_date, payment.entry.date) == (DAY - timedelta(10), DAY)
+    paid = Payout.objects.get()
+    assert (paid.paid_on, paid.entry.date) == (DAY - timedelta(1), DAY)
+    yesterday = books.balances(date__lt=DAY)
+    assert (yesterday[chart.TILL_CASH], drawer.holds()) == (0, D("1300.00"))
+
+    with transaction.atomic():
+        undo_receipt(payment, reason="Typed twice", by=kamau, on=DAY - timedelta(1))
+    undoing.undo_disbursement(loan, reason="Wrong person", by=kamau, on=DAY - timedelta(1))
+
+    assert books.balances(date__lt=DAY)[chart.TILL_CASH] == 0
+    assert drawer.holds() == 5000
     books.prove()
 
 
@@ -177,6 +201,21 @@ def test_a_receipt_reversed_after_its_drawer_was_counted_comes_out_of_the_vault(
     books.prove()
 
 
+def test_a_receipt_reversed_after_its_cash_left_the_drawer_comes_out_of_the_vault(mutua, kamau):
+    drawer = factories.open_drawer(mutua)
+    payment = take(mutua)
+    drawers.return_cash(drawer, amount=D("5100.00"), key="evening", by=mutua, on=DAY)
+    vault = books.balances()[chart.CASH]
+
+    collection.reverse_payment(payment, reason="Never paid", by=kamau, on=DAY)
+
+    assert (drawer.holds(), books.balances()[chart.CASH]) == (D("200.00"), vault - 300)
+    assert not drawer.movements.filter(kind="undone").exists()
+    closed = drawers.count(drawer, pieces={200: 1}, by=mutua, on=DAY)
+    assert (closed.status, closed.difference) == ("closed", D(0))
+    books.prove()
+
+
 def test_a_disbursement_undone_puts_the_cash_back(mutua, kamau):
     loan = factories.approved(D(4_000))
     drawer = factories.open_drawer(mutua)
@@ -195,7 +234,7 @@ def test_without_a_drawer_cash_lies_in_the_vault_as_before(mutua, kamau):
 
     collection.reverse_payment(payment, reason="Typed twice", by=kamau, on=DAY)
 
-    assert books.balances()[chart.CASH] == D("-5000.00")
+    assert books.balances(date__gte=DAY)[chart.CASH] == D("-5000.00")
     books.prove()
 
 

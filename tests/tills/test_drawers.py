@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db import DatabaseError, transaction
 
 from lms.errors import Refused
 from lms.ledger import chart
@@ -12,6 +13,7 @@ from lms.staff.models import Approval
 from lms.tills.models import CashCount, DrawerMovement, DrawerSession
 from lms.tills.operations import drawers
 from tests import books, factories
+from tests.replacing import displace
 
 D = Decimal
 
@@ -20,7 +22,8 @@ Status = DrawerSession.Status
 
 
 def moved() -> dict[str, D]:
-    return {code: amount for code, amount in books.balances().items() if amount}
+    """What moved since the vault was filled the day before."""
+    return {code: amount for code, amount in books.balances(date__gte=DAY).items() if amount}
 
 
 @pytest.fixture
@@ -72,6 +75,25 @@ def test_float_comes_and_goes_and_a_second_click_is_refused(drawer, mutua):
 
     assert drawer.holds() == D("500.00")
     assert moved() == {chart.TILL_CASH: D("500.00"), chart.CASH: D("-500.00")}
+
+
+def test_more_than_lies_in_the_vault_of_the_branch_does_not_leave_it(mutua):
+    factories.vault(factories.branch("KSM", "Kisumu"))
+    factories.vault(amount=D("5000.00"))
+    sentence = (
+        r"KES 6,000\.00 is more than the KES 5,000\.00 in the vault of Nairobi: bring money from "
+        r"the bank into it first"
+    )
+
+    with pytest.raises(Refused, match=sentence):
+        factories.open_drawer(mutua, of_1000=6)
+    assert not DrawerSession.objects.exists()
+    drawer = factories.open_drawer(mutua, of_1000=4)
+    with pytest.raises(Refused, match=r"more than the KES 1,000\.00 in the vault"):
+        drawers.add_float(drawer, amount=D("1000.01"), key="a", by=mutua, on=DAY)
+    drawers.add_float(drawer, amount=D("1000.00"), key="b", by=mutua, on=DAY)
+
+    assert (drawer.holds(), books.balances(branch=drawer.branch)[chart.CASH]) == (5000, 0)
 
 
 @pytest.mark.parametrize("amount", [D(0), D(-1), D("0.001")])
@@ -211,7 +233,8 @@ def test_every_movement_has_its_own_balanced_entry(drawer, mutua, kamau):
     drawers.count(drawer, pieces={1000: 5}, by=mutua, on=DAY)
     drawers.approve_difference(drawer, reason="", by=kamau, on=DAY)
 
-    assert list(JournalEntry.objects.order_by("pk").values_list("reference", flat=True)) == [
+    entries = JournalEntry.objects.filter(kind="drawer").order_by("pk")
+    assert list(entries.values_list("reference", flat=True)) == [
         f"drawer:{drawer.pk}:{key}" for key in ("opening", "x", "difference", "closing")
     ]
     kinds = DrawerMovement.objects.values_list("kind", "amount")
@@ -221,3 +244,19 @@ def test_every_movement_has_its_own_balanced_entry(drawer, mutua, kamau):
         ("difference", D("-100.00")),
         ("vault", D("-5000.00")),
     ]
+
+
+@pytest.mark.parametrize("rows", ["counts", "movements"])
+def test_the_database_keeps_what_was_counted_and_moved(mutua, rows):
+    drawer = factories.open_drawer(mutua)
+    found = getattr(drawer, rows).all()
+    column = "total" if rows == "counts" else "amount"
+
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        found.update(**{column: D(1)})
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        found._raw_delete(using="default")
+    with pytest.raises(DatabaseError, match="reverse it"), transaction.atomic():
+        displace(found.get(), **{column: "1"})
+
+    assert getattr(found.get(), column) == 5000

@@ -6,7 +6,7 @@ import pytest
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.tills.models import FundsTransfer, Place
-from lms.tills.operations import funds
+from lms.tills.operations import banking, funds
 from tests import books, factories
 
 D = Decimal
@@ -61,6 +61,17 @@ def test_a_transfer_reversed_brings_everything_back(kamau):
         funds.undo_transfer(moved, reason="Again", by=kamau, on=DAY)
 
 
+def test_cash_that_left_the_vault_since_is_not_taken_back_to_the_bank(kamau, mutua):
+    moved = move(kamau, source=Place.BANK, destination=Place.VAULT)
+    banking.bank(amount=D("1.00"), slip_number="BK-17", branch=moved.branch, by=mutua, on=DAY)
+
+    with pytest.raises(Refused, match=r"more than the KES 49,999\.00 in the vault of Nairobi"):
+        funds.undo_transfer(moved, reason="Wrong account", by=kamau, on=DAY)
+
+    moved.refresh_from_db()
+    assert moved.reversed_on is None
+
+
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
@@ -71,6 +82,7 @@ def test_a_transfer_reversed_brings_everything_back(kamau):
         ({"charge": D(-1)}, "not less than nothing"),
         ({"reference": " "}, "Type the M-Pesa receipt"),
         ({"on": date(2026, 1, 16)}, "in the future"),
+        ({"on": date(206, 1, 15)}, "where the books begin"),
     ],
 )
 def test_impossible_transfers_are_refused(kamau, answers, message):
@@ -87,3 +99,15 @@ def test_a_reference_is_booked_once(kamau):
         move(kamau, amount=D(1))
 
     assert books.balances()[chart.BANK] == 50_000
+
+
+def test_a_reference_booked_from_the_wrong_place_is_booked_again_from_the_right_one(kamau):
+    wrong = move(kamau, source=Place.UTILITY)
+    funds.undo_transfer(wrong, reason="It was the paybill", by=kamau, on=DAY)
+
+    right = move(kamau)
+
+    assert right.reference == wrong.reference
+    assert books.balances()[chart.MPESA_UTILITY] == 0
+    with pytest.raises(Refused, match="was booked before"):
+        move(kamau)

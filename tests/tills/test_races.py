@@ -8,6 +8,7 @@ import pytest
 from django.db import connections
 
 from lms.errors import Refused
+from lms.ledger import chart
 from lms.payments.models import Payment
 from lms.payments.operations import receive
 from lms.tills.models import DrawerSession
@@ -39,6 +40,7 @@ def at_once(*deeds) -> list[str]:
 
 @pytest.fixture
 def cast(committed):
+    factories.vault()
     return factories.mutua(), factories.kamau(), factories.staff("otieno", "Cashier")
 
 
@@ -103,4 +105,20 @@ def test_two_payouts_at_once_do_not_take_more_than_the_drawer_holds(cast):
 
     assert sorted(answer == "done" for answer in said) == [False, True]
     assert drawer.holds() == D("2000.00")
+    books.prove()
+
+
+def test_two_who_take_the_last_cash_of_the_vault_at_once_do_not_both_get_it(cast):
+    mutua, _, otieno = cast
+    drawers_of = [factories.open_drawer(each, of_1000=0) for each in (mutua, otieno)]
+
+    said = at_once(
+        *(
+            lambda d=drawer: drawers.add_float(d, amount=D(600_000), key="a", by=d.cashier, on=DAY)
+            for drawer in drawers_of
+        )
+    )
+
+    assert sorted(answer == "done" for answer in said) == [False, True]
+    assert books.balances()[chart.CASH] == 400_000
     books.prove()

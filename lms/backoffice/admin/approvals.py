@@ -86,14 +86,15 @@ class ApprovalAdmin(StaffAdmin):
             return False
         if obj is None:
             return True
-        kinds = Approval.objects.filter(pk=getattr(obj, "pk", obj)).values_list("kind", flat=True)
-        deed = DEEDS.get(kinds.first())
-        return deed is not None and request.user.has_perm(deed.permission)
+        approval = self.record_of(request, obj)
+        deed = approval and DEEDS.get(approval.kind)
+        return bool(deed) and request.user.has_perm(deed.permission)
 
     def has_withdraw_permission(self, request, obj=None):
         if obj is None:
             return self.has_view_permission(request)
-        return Approval.objects.filter(pk=getattr(obj, "pk", obj), asked_by=request.user).exists()
+        approval = self.record_of(request, obj)
+        return approval is not None and approval.asked_by_id == request.user.pk
 
     @display(description="Action")
     def action_asked(self, approval):

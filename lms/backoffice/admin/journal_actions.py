@@ -19,9 +19,13 @@ def page_of(journal: ManualJournal) -> str:
 
 
 # --- Dialogs -------------------------------------------------------------------------------------
-def effect_of(journal: ManualJournal) -> dict:
-    """Return the context of the table of balances before and after, or why there is none."""
+def effect_of(journal: ManualJournal, *, staff) -> dict:
+    """Return the context of the table of balances before and after, or why there is none.
+
+    A person who may not touch a branch does not read its balances either.
+    """
     try:
+        journals.must_be_own_branches(journal.sides(), staff)
         return {"effect": journals.effect(journal)}
     except Refused as refusal:
         return {"wrong": refusal.message}
@@ -49,7 +53,7 @@ class EffectDialog(StaffDialog):
     def get_before_template_context(self, request, object_id=None) -> dict:
         return {
             **super().get_before_template_context(request, object_id),
-            **effect_of(self.journal),
+            **effect_of(self.journal, staff=request.user),
         }
 
 

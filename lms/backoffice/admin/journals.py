@@ -230,7 +230,7 @@ class ManualJournalAdmin(ImportLink, JournalActions, Totals, StaffAdmin):
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         journal = self.get_object(request, object_id) if object_id else None
-        story = story_of(journal) if journal else {}
+        story = story_of(journal, staff=request.user) if journal else {}
         can_type = journal is None or self.has_change_permission(request, journal)
         context = {"journal": story, "shows_difference": can_type, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
@@ -284,7 +284,7 @@ class ManualJournalAdmin(ImportLink, JournalActions, Totals, StaffAdmin):
         return journal.template.name if journal.template_id else "-"
 
 
-def story_of(journal: ManualJournal) -> dict:
+def story_of(journal: ManualJournal, *, staff) -> dict:
     """Return what stands above a journal: its facts, what is linked to it, what it does."""
     status = journal.get_status_display()
     people = [("Written by", journal.created_by or "The nightly job")]
@@ -319,5 +319,5 @@ def story_of(journal: ManualJournal) -> dict:
             *people,
         ],
         "linked": linked,
-        **(effect_of(journal) if waits else {}),
+        **(effect_of(journal, staff=staff) if waits else {}),
     }

@@ -182,7 +182,8 @@ class MemberAdmin(StaffAdmin, UserAdmin):
             return False
         if obj is None or request.user.is_superuser:
             return True
-        return not Staff.objects.filter(pk=getattr(obj, "pk", obj), is_superuser=True).exists()
+        member = self.record_of(request, obj)
+        return member is not None and not member.is_superuser
 
     @action(
         description="Deactivate",

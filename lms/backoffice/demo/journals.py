@@ -12,8 +12,10 @@ from lms.ledger.journals import Wanted
 from lms.ledger.models import JournalTemplate, JournalTemplateLine
 
 MONTHS = 3
-# What the owners paid in before the first loan: most of it went out over M-Pesa since.
+# What the owners paid into the bank before the first loan: most of it went out over M-Pesa since.
 CAPITAL = {"DEMONRB": Decimal(6_000_000), "DEMOKSM": Decimal(4_000_000)}
+# What they brought in cash, for the vaults.
+CASH = {"DEMONRB": Decimal(600_000), "DEMOKSM": Decimal(400_000)}
 RENTS = {"DEMONRB": Decimal(45_000), "DEMOKSM": Decimal(28_000)}
 SALARIES = {"DEMONRB": Decimal(285_000), "DEMOKSM": Decimal(196_000)}
 
@@ -37,7 +39,9 @@ def _pay_capital_in(story: Story, on: date) -> None:
     lines = []
     for code, amount in CAPITAL.items():
         lines.append(Wanted(chart.BANK, debit=amount, branch=branches[code]))
-        lines.append(Wanted(chart.SHARE_CAPITAL, credit=amount, branch=branches[code]))
+        lines.append(Wanted(chart.CASH, debit=CASH[code], branch=branches[code]))
+        paid_in = amount + CASH[code]
+        lines.append(Wanted(chart.SHARE_CAPITAL, credit=paid_in, branch=branches[code]))
     journal = journals.write(
         date=on,
         narration="Share capital paid in by the owners",

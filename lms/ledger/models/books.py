@@ -12,9 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import connections, models
 from simple_history.models import HistoricalRecords
 
+from lms import money
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.money import MoneyField
+from lms.money import MoneyField, kes
 from lms.staff.models import Branch
 
 DECEMBER = 12
@@ -111,6 +112,14 @@ class Account(models.Model):
         return self.debits.exists() or self.credits.exists()
 
     @property
+    def standing(self) -> Decimal:
+        """What stands on it after all that was posted, on its usual side (KES)."""
+        debited, credited = (
+            rows.aggregate(sum=money.total("amount"))["sum"] for rows in (self.debits, self.credits)
+        )
+        return self.signed(money.money(debited) - money.money(credited))
+
+    @property
     def is_ours(self) -> bool:
         """Whether operations post to it by its name in the chart."""
         return self.pk in chart.POSTED_TO
@@ -131,13 +140,40 @@ class Account(models.Model):
             return
         if not self.is_header and self.children.exists():
             raise ValidationError({"is_header": "Accounts stand under it: it stays a header."})
-        if not self.is_active and (self.pk in chart.NEEDED or self.profiles.exists()):
-            raise ValidationError({"is_active": "Loans, receipts or drawers are posted to it."})
         known = Account.objects.get(pk=self.pk)
+        self._clean_switches(known)
         shape = ("kind", "is_header", "is_contra", "stands_for_id")
         changed = any(getattr(self, name) != getattr(known, name) for name in shape)
         if changed and (self.is_used or self.is_ours or self.profiles.exists()):
             raise ValidationError("Money is posted to it: its kind and side stay as they are.")
+
+    def _clean_switches(self, known: "Account") -> None:
+        """Raise ValidationError for what may not be switched on, or off, compared with `known`."""
+        if not self.is_active and (self.pk in chart.NEEDED or self.profiles.exists()):
+            raise ValidationError({"is_active": "Loans, receipts or drawers are posted to it."})
+        if known.is_active and not self.is_active and (standing := self.standing):
+            raise ValidationError(
+                {
+                    "is_active": f"Its balance is {kes(standing)}: bring it to zero first, by a "
+                    "journal or by closing the year."
+                }
+            )
+        if not self.takes_manual_entries:
+            return
+        if self.pk in chart.KEPT:
+            raise ValidationError(
+                {
+                    "takes_manual_entries": "Loans, receipts or drawers are kept in step with it: "
+                    "a typed entry would part them from the books."
+                }
+            )
+        if not known.takes_manual_entries and (other := self.stand_ins.first()):
+            raise ValidationError(
+                {
+                    "takes_manual_entries": f"{other} stands for it: loans are kept in step with "
+                    "both, so neither takes typed entries."
+                }
+            )
 
     def _clean_stand_in(self, common: "Account") -> None:
         """Raise ValidationError unless this account can be what a common one is, for some loans."""

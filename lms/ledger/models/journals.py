@@ -4,6 +4,7 @@ from datetime import date
 from typing import Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator
 from django.db import models
 from django.db.models import F, Q
@@ -11,6 +12,7 @@ from simple_history.models import HistoricalRecords
 
 from lms import dates, money
 from lms.errors import Refused
+from lms.ledger.beginning import is_in_books, must_be_in_books
 from lms.ledger.models.books import Account, JournalEntry
 from lms.ledger.splitting import Side
 from lms.money import ZERO, MoneyField
@@ -49,6 +51,15 @@ def one_side(name: str) -> models.CheckConstraint:
     return models.CheckConstraint(
         condition=Q(debit__gt=0, credit=0) | Q(debit=0, credit__gt=0), name=name
     )
+
+
+def refuse_before_books(record: models.Model, name: str) -> None:
+    """Raise ValidationError at a field whose day is before the books begin."""
+    if day := getattr(record, name):
+        try:
+            must_be_in_books(day)
+        except Refused as refusal:
+            raise ValidationError({name: refusal.message}) from refusal
 
 
 class JournalTemplate(models.Model):
@@ -90,12 +101,21 @@ class JournalTemplate(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Raise ValidationError for a first date before the books begin."""
+        super().clean()
+        refuse_before_books(self, "first_on")
+
     def days(self, *, until: date) -> list[date]:
-        """Return the dates of its journals up to a day, both ends counted."""
+        """Return the dates of its journals up to a day, both ends counted.
+
+        The first is the first in the books: they may have been given a later beginning since.
+        """
         last = until if self.last_on is None else min(until, self.last_on)
         found, months = [], 0
         while (day := dates.add_months(self.first_on, months)) <= last:
-            found.append(day)
+            if is_in_books(day):
+                found.append(day)
             months += self.every
         return found
 
@@ -202,6 +222,11 @@ class ManualJournal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.narration}"
+
+    def clean(self) -> None:
+        """Raise ValidationError for a date before the books begin."""
+        super().clean()
+        refuse_before_books(self, "date")
 
     @property
     def number(self) -> str:

@@ -11,7 +11,14 @@ from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post
 from lms.staff.models import Branch
 from lms.tills.models import Banking, DrawerMovement, DrawerSession
-from lms.tills.operations.cash import lock, move, must_be_money, must_be_open, must_hold
+from lms.tills.operations.cash import (
+    lock,
+    move,
+    must_be_money,
+    must_be_open,
+    must_hold,
+    must_lie_in_vault,
+)
 
 Status = Banking.Status
 
@@ -27,7 +34,7 @@ def bank(
 ) -> Banking:
     """Send cash to the bank out of an open drawer, or out of the vault of the branch.
 
-    Raises Refused for a slip that was used before, and for more than the drawer holds.
+    Raises Refused for a slip that was used before, and for more than the drawer or the vault holds.
     """
     slip_number = slip_number.strip().upper()
     if not slip_number:
@@ -40,6 +47,8 @@ def bank(
             if by.pk != session.cashier_id:
                 raise Refused(f"Only {session.cashier} banks cash of this drawer.")
             must_hold(session, amount)
+        else:
+            must_lie_in_vault(branch, amount)
         banking = Banking(
             branch=branch if session is None else session.branch,
             session=session,

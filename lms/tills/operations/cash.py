@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.balances import balance
 from lms.ledger.models import JournalEntry
 from lms.ledger.operations import Line, post, reverse
 from lms.money import CENT, kes, money
@@ -71,6 +72,14 @@ def account_of(session: DrawerSession | None, *, branch_id: int) -> str:
     return chart.TILL_CASH if session.branch_id == branch_id else chart.BETWEEN_BRANCHES
 
 
+def booked_on(session: DrawerSession | None, on: date) -> date:
+    """Return the day on which cash of `on` stands in the books.
+
+    It is never before its drawer was opened: what was counted until then stays as it was.
+    """
+    return on if session is None else max(on, session.opened_on)
+
+
 def count_in(
     session: DrawerSession | None,
     amount: Decimal,
@@ -105,9 +114,9 @@ def count_in(
 def undo(entry: JournalEntry, mirror: JournalEntry, *, reason: str, by, on: date) -> None:
     """Take a receipt or payout out of its drawer again, now that `mirror` has reversed it.
 
-    While that drawer is open, it is the drawer that holds less (or more). Once it was counted its
-    cash lies in the vault: the vault gives it up (or takes it), with an entry of its own. What
-    never went through a drawer needs nothing.
+    While that drawer is open, it is the drawer that holds less (or more). Once its cash lies in
+    the vault, because it was counted or the cash was brought there, the vault gives it up (or
+    takes it), with an entry of its own. What never went through a drawer needs nothing.
     """
     movement = DrawerMovement.objects.filter(entry=entry).select_related("session").first()
     if movement is None:
@@ -115,14 +124,14 @@ def undo(entry: JournalEntry, mirror: JournalEntry, *, reason: str, by, on: date
     session = lock(movement.session)
     if crossing := JournalEntry.objects.filter(reference=_crossing(entry)).first():
         reverse(crossing, reason=reason, on=on, by=by)
-    if session.is_open:
+    if session.is_open and session.holds() >= movement.amount:
         move(session, -movement.amount, kind=Kind.UNDONE, entry=mirror)
         return
     post(
         kind="drawer_vault",
         reference=f"drawer:vault:{mirror.pk}",
         on=on,
-        narration=f"{session.number} is counted: the vault stands in",
+        narration=f"The vault stands in for {session.number}",
         lines=[flow(chart.TILL_CASH, chart.CASH, movement.amount)],
         branch_id=session.branch_id,
         by=by,
@@ -145,6 +154,21 @@ def must_hold(session: DrawerSession, amount: Decimal) -> None:
         raise Refused(
             f"There is less than {kes(amount)} in drawer {session.number}: "
             "take more float from the vault first.",
+            field="amount",
+        )
+
+
+def must_lie_in_vault(branch: Branch, amount: Decimal) -> None:
+    """Refuse to take more out of the vault of a branch than the books say lies there.
+
+    Whoever else takes out of it waits until the transaction ends.
+    """
+    Branch.objects.select_for_update(no_key=True).get(pk=branch.pk)
+    held = balance(chart.CASH, date.max, branch_ids=[branch.pk]).net
+    if held < amount:
+        raise Refused(
+            f"{kes(amount)} is more than the {kes(held)} in the vault of {branch}: bring money "
+            "from the bank into it first, or correct its opening balance by a journal.",
             field="amount",
         )
 

@@ -16,7 +16,15 @@ from lms.staff.models import Approval, Branch
 from lms.staff.operations import ask, decide
 from lms.tills.denominations import counted, worth
 from lms.tills.models import CashCount, DrawerMovement, DrawerSession
-from lms.tills.operations.cash import flow, lock, move, must_be_money, must_be_open, must_hold
+from lms.tills.operations.cash import (
+    flow,
+    lock,
+    move,
+    must_be_money,
+    must_be_open,
+    must_hold,
+    must_lie_in_vault,
+)
 
 Kind = DrawerMovement.Kind
 Status = DrawerSession.Status
@@ -29,7 +37,7 @@ def open_drawer(
     """Open a cashier's drawer with the float they counted out of the vault.
 
     `pieces` says how many of each note and coin. Raises Refused while they have a drawer that is
-    not closed, and for a branch that is not theirs.
+    not closed, for a branch that is not theirs, and for more than lies in its vault.
     """
     if by.pk != cashier.pk:
         raise Refused(f"Only {cashier} opens their own drawer: they answer for its cash.")
@@ -53,7 +61,10 @@ def open_drawer(
 
 
 def add_float(session: DrawerSession, *, amount: Decimal, key: str, by, on: date) -> DrawerSession:
-    """Bring more cash from the vault into an open drawer. A repeated `key` is refused."""
+    """Bring more cash from the vault into an open drawer.
+
+    A repeated `key` is refused, as is more than lies in the vault.
+    """
     must_be_money(amount)
     with transaction.atomic():
         session = _in_hand(session, by=by)
@@ -224,6 +235,8 @@ def _between_vault(
     session: DrawerSession, amount: Decimal, kind: str, *, key: str, by, on: date
 ) -> None:
     """Move cash from the vault into the drawer, or back when `amount` is below zero."""
+    if amount > 0:
+        must_lie_in_vault(session.branch, amount)
     line = flow(chart.TILL_CASH, chart.CASH, amount)
     what = "Float from the vault" if amount > 0 else "Back to the vault"
     move(session, amount, kind=kind, entry=_post(session, line, key=key, on=on, by=by, what=what))

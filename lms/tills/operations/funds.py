@@ -7,10 +7,11 @@ from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.beginning import must_be_in_books
 from lms.ledger.operations import Line, post, reverse
 from lms.staff.models import Branch
 from lms.tills.models import FundsTransfer, Place
-from lms.tills.operations.cash import must_be_money
+from lms.tills.operations.cash import must_be_money, must_lie_in_vault
 
 # What the one that charges for a way is; the vault charges nothing.
 CHARGES = {
@@ -42,7 +43,8 @@ def transfer(
 ) -> FundsTransfer:
     """Book money moved on day `on`: `amount` arrives, and the source also pays the `charge` (KES).
 
-    Raises Refused for a way that there is not, a day after `today`, and a reference used before.
+    Raises Refused for a way that there is not, a day after `today` or before the books begin, and
+    a reference used before.
     """
     reference = reference.strip().upper()
     if destination not in WAYS.get(source, ()):
@@ -52,6 +54,7 @@ def transfer(
         raise Refused("A charge is not less than nothing.", field="charge")
     if on > today:
         raise Refused("Money cannot be moved in the future.", field="moved_on")
+    must_be_in_books(on, field="moved_on")
     if not reference:
         raise Refused("Type the M-Pesa receipt or bank reference.", field="reference")
     moved = FundsTransfer(
@@ -88,13 +91,19 @@ def transfer(
 
 
 def undo_transfer(moved: FundsTransfer, *, reason: str, by, on: date) -> FundsTransfer:
-    """Reverse a transfer that was booked wrongly, with its charge."""
+    """Reverse a transfer that was booked wrongly, with its charge.
+
+    Raises Refused without a reason, when it is reversed already, and for cash that has left the
+    vault since.
+    """
     if not reason.strip():
         raise Refused("Give the reason: it stays on the record.", field="reason")
     with transaction.atomic():
         moved = FundsTransfer.objects.select_for_update().get(pk=moved.pk)
         if moved.reversed_on:
             raise Refused(f"{moved} was reversed on {moved.reversed_on:%d %b %Y} already.")
+        if moved.destination == Place.VAULT:
+            must_lie_in_vault(moved.branch, moved.amount)
         reverse(moved.entry, reason=reason, on=on, by=by)
         moved.reversed_on = on
         moved._history_user, moved._change_reason = by, reason[:100]
