@@ -100,15 +100,17 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
 def night_of(on: date) -> dict | None:
     """Return what somebody should know of last night; None when it was closed for every loan.
 
-    Until two in the morning the worker may still be at it. An office that never closed a
+    Until two in the morning the worker may still be at the last one. An office that never closed a
     day has nothing to miss yet.
     """
     latest, night = closing.latest(), on - timedelta(days=1)
     if latest is None or (latest >= night and closing.is_closed(latest)):
         return None
-    if latest < night and dates.now() < dates.instant(on, NIGHT_IS_OVER):
+    failures = closing.failures(latest)
+    is_at_it = latest == night or closing.is_closed(night - timedelta(days=1))
+    if is_at_it and not failures and dates.now() < dates.instant(on, NIGHT_IS_OVER):
         return None
-    return {"day": night, "latest": latest, "failures": closing.failures(latest)}
+    return {"day": night, "latest": latest, "failures": failures}
 
 
 def _gather(staff, on: date) -> dict:

@@ -1,6 +1,7 @@
 """Money received and money paid out, whatever the channel."""
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Self
 
@@ -174,6 +175,14 @@ class Payment(models.Model):
     @property
     def number(self) -> str:
         return f"RC{self.pk:06d}" if self.pk else "RC(new)"
+
+    @property
+    def booked_on(self) -> date:
+        """The day from which its money stands in the books: cash not before its drawer was opened.
+
+        What it pays is not booked before that; it counts on the loan from the value date.
+        """
+        return self.entry.date if self.method == self.Method.CASH else self.value_date
 
     @property
     def unallocated(self) -> Decimal:

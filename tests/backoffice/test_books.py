@@ -96,5 +96,5 @@ def test_a_list_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(wambui)
     client.get(url)
 
-    with django_assert_num_queries(16 if "transfer" in url else 15):
+    with django_assert_num_queries(15 if "transfer" in url else 14):
         client.get(url)

@@ -1,6 +1,6 @@
 """The pages of the nightly close, and what it leaves on the pages of loans."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,6 +8,7 @@ from django.urls import reverse
 from django_q.models import OrmQ
 
 from lms import dates, jobs
+from lms.backoffice import dashboard
 from lms.closing import operations
 from lms.closing.models import CloseFailure, DayClose, Proof
 from lms.closing.operations import close_day
@@ -134,6 +135,15 @@ def test_loans_are_filtered_by_class_and_default(as_staff, kamau, late):
     assert "Wanjiku Mwangi" in found
     assert "Otieno Ouma" not in found
     assert "Otieno Ouma" in text(client.get(page("loans_loan_changelist") + "?class=Normal"))
+
+
+@pytest.mark.parametrize(("time", "is_told"), [("01:59", False), ("02:00", True)])
+def test_until_two_the_worker_may_still_be_at_the_last_night(late, monkeypatch, time, is_told):
+    close_day(NIGHT)
+    monkeypatch.setattr(dates, "now", lambda: datetime.fromisoformat(f"2026-02-28T{time}+03:00"))
+
+    assert bool(dashboard.night_of(date(2026, 2, 28))) == is_told
+    assert dashboard.night_of(date(2026, 3, 1))  # two nights are missing by then
 
 
 def test_the_first_page_says_when_last_night_was_not_closed(as_staff, kamau, late):

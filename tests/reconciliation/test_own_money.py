@@ -44,6 +44,7 @@ def moved(
 
 
 def banked(slip_number="SLIP77", *, confirmed_on=FIRST):
+    factories.vault(on=FIRST)
     slip = banking.bank(
         amount=Decimal(4000), slip_number=slip_number, branch=factories.branch(),
         by=factories.mutua(), on=FIRST,

@@ -88,6 +88,18 @@ def test_cash_dated_before_its_drawer_was_opened_leaves_those_days_as_they_were(
     books.prove()
 
 
+def test_what_such_cash_pays_is_booked_no_earlier_and_counts_from_its_day(mutua):
+    factories.open_drawer(mutua)
+    loan = factories.active(D(10_000), on=DAY - timedelta(40))
+    payment = take(mutua, value_date=DAY - timedelta(5))
+
+    placed = collection.allocate(payment, loan, by=mutua, on=DAY)
+
+    assert {part.counts_on for part in placed} == {DAY - timedelta(5)}
+    assert books.balances(date__lt=DAY)[chart.UNALLOCATED] == 0
+    books.prove()
+
+
 def test_the_same_form_sent_again_counts_once_even_when_the_drawer_is_closed(mutua):
     drawer = factories.open_drawer(mutua)
     first = take(mutua, request_key="form")

@@ -53,7 +53,7 @@ def book(
         loan,
         kind="allocation",
         reference=f"allocate:{payment.pk}:{_times_placed(payment) + 1}",
-        on=on,
+        on=on if from_credit else max(on, payment.booked_on),
         narration=f"{what} on {loan.number}",
         lines=lines,
         by=by,

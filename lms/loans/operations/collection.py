@@ -109,7 +109,7 @@ def _recover(payment: Payment, loan: Loan, *, by, on: date) -> None:
         loan,
         kind="recovery",
         reference=f"recover:{payment.pk}:{payment.recoveries.count() + 1}",
-        on=payment.value_date,
+        on=payment.booked_on,
         narration=f"{payment.number} on {loan.number}, written off",
         lines=[
             Line(chart.UNALLOCATED, chart.RECOVERIES, amount),
@@ -146,7 +146,7 @@ def hold_as_credit(payment: Payment, *, by, on: date) -> Payment:
         ledger.post(
             kind="allocation",
             reference=f"{_credit_key(payment)}{times + 1}",
-            on=payment.value_date,
+            on=payment.booked_on,
             narration=f"{payment.number} held as credit",
             lines=[Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, payment.amount)],
             branch_id=payment.received_in_id,

@@ -65,7 +65,7 @@ def take(payment: Payment, loan: Loan, *, by) -> FeePayment:
         loan,
         kind=KIND,
         reference=f"fees:{payment.pk}:{payment.fee_payments.count() + 1}",
-        on=payment.value_date,
+        on=payment.booked_on,
         narration=f"{payment.number}: fees of {loan.number} before its disbursement",
         lines=[
             Line(chart.UNALLOCATED, chart.FEE_INCOME, fee),
