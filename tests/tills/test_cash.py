@@ -89,8 +89,8 @@ def test_cash_dated_before_its_drawer_was_opened_leaves_those_days_as_they_were(
 
 
 def test_what_such_cash_pays_is_booked_no_earlier_and_counts_from_its_day(mutua):
-    factories.open_drawer(mutua)
     loan = factories.active(D(10_000), on=DAY - timedelta(40))
+    factories.open_drawer(mutua)
     payment = take(mutua, value_date=DAY - timedelta(5))
 
     placed = collection.allocate(payment, loan, by=mutua, on=DAY)
