@@ -157,7 +157,7 @@ class MpesaPaymentAdmin(Totals, StaffAdmin):
     )
     def ask_safaricom(self, request, form, object_id):
         def ask(push, *, by, on):
-            return mpesa.query_push(push, now=dates.now())
+            return mpesa.query_push(push, now=dates.now(), by=by)
 
         return self.perform(
             request,
