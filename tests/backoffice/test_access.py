@@ -30,6 +30,8 @@ APPEND_ONLY = {
     "loans.NonPerforming",
     "loans.Recovery",
     "mpesa.Callback",
+    "mpesa.DarajaRequest",
+    "mpesa.MpesaBalance",
     "payments.Refund",
     "reconciliation.MatchedEntry",
     "reconciliation.MatchedLine",

@@ -157,7 +157,7 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(INDEX)
 
-    with django_assert_num_queries(32):
+    with django_assert_num_queries(33):
         client.get(INDEX)
 
 

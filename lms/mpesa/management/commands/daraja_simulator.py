@@ -5,6 +5,9 @@ import threading
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from lms import dates
+from lms.ledger import chart
+from lms.ledger.balances import Balance, balances
 from lms.mpesa.simulator import Simulator
 
 HABITS = """
@@ -27,6 +30,15 @@ def is_ours(credential: str) -> bool:
     return settings.DARAJA_SECURITY_CREDENTIAL in ("", credential)
 
 
+def money_at_start(text: str) -> int:
+    """Return whole shillings, or those that the books have at M-Pesa today."""
+    if text != "books":
+        return int(text)
+    books = balances(dates.today())
+    codes = (chart.MPESA_PAYBILL, chart.MPESA_UTILITY)
+    return int(sum(books.get(code, Balance()).net for code in codes))
+
+
 class Command(BaseCommand):
     help = (
         "Play Safaricom's Daraja on this machine until Ctrl-C: OAuth, STK push and query, C2B, "
@@ -47,10 +59,11 @@ class Command(BaseCommand):
 
         parser.add_argument(
             "--utility",
-            type=int,
+            type=money_at_start,
             default=0,
-            metavar="KES",
-            help="What the utility account holds at the start, in whole shillings (0).",
+            metavar="KES|books",
+            help="What the utility account holds at the start, in whole shillings (0); “books” for "
+            "what the books say of 1020 and 1021.",
         )
 
     def handle(self, *, port: int, callback_delay: float, utility: int, **options) -> None:
