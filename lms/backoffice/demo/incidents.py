@@ -284,10 +284,14 @@ class Incidents:
         """Let Safaricom tell what the accounts hold: a charge is not in the books yet."""
         moment = self.story.clock.moment
         (inquiry,) = mpesa.ask_balances(by=None, at=moment)
-        booked = balances(on).get(chart.MPESA_PAYBILL, Balance()).net
+        books = balances(on)
+        paybill, working = (
+            int(books.get(code, Balance()).net)
+            for code in (chart.MPESA_PAYBILL, chart.MPESA_WORKING)
+        )
         held = {
-            "Working Account": 0,
-            "Utility Account": int(booked) - UNBOOKED_CHARGE,
+            "Working Account": working,
+            "Utility Account": paybill - UNBOOKED_CHARGE,
             "Charges Paid Account": -UNBOOKED_CHARGE,
         }
         ids = (inquiry.originator_id, inquiry.conversation_id)

@@ -13,6 +13,7 @@ from lms.ledger.models import JournalTemplate, JournalTemplateLine
 
 MONTHS = 3
 # What the owners paid in before the first loan: most of it went out over M-Pesa since.
+FLOAT_OF_TEN = 2  # tenths of the capital that go to the paybill
 CAPITAL = {"DEMONRB": Decimal(6_000_000), "DEMOKSM": Decimal(4_000_000)}
 RENTS = {"DEMONRB": Decimal(45_000), "DEMOKSM": Decimal(28_000)}
 SALARIES = {"DEMONRB": Decimal(285_000), "DEMOKSM": Decimal(196_000)}
@@ -36,7 +37,9 @@ def _pay_capital_in(story: Story, on: date) -> None:
     branches = {code: team.branch for code, team in office.teams.items()}
     lines = []
     for code, amount in CAPITAL.items():
-        lines.append(Wanted(chart.BANK, debit=amount, branch=branches[code]))
+        to_paybill = amount * FLOAT_OF_TEN / 10  # M-Pesa pays out no more than it holds
+        lines.append(Wanted(chart.BANK, debit=amount - to_paybill, branch=branches[code]))
+        lines.append(Wanted(chart.MPESA_PAYBILL, debit=to_paybill, branch=branches[code]))
         lines.append(Wanted(chart.SHARE_CAPITAL, credit=amount, branch=branches[code]))
     journal = journals.write(
         date=on,

@@ -51,11 +51,12 @@ class Simulator:
         opens: Callable[[str], bool] = lambda credential: True,
         b2c_shortcode: str = "",
         utility: int = 0,
+        working: int = 0,
     ) -> None:
         """Listen on `port`, or any that is free.
 
-        `opens` tells whether a SecurityCredential is the initiator's; `utility` is what the
-        utility account holds before the first payment (whole KES).
+        `opens` tells whether a SecurityCredential is the initiator's; `utility` and
+        `working` are what these accounts hold before the first payment (whole KES).
         """
         self.shortcode = shortcode
         self.passkey = passkey
@@ -68,7 +69,7 @@ class Simulator:
         self.opens = opens
         self.shortcodes = (shortcode, b2c_shortcode or shortcode)
         self.next_answers: list[str] = []
-        self.books = Books(utility=utility)
+        self.books = Books(utility=utility, working=working)
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True

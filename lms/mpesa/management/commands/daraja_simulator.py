@@ -30,13 +30,16 @@ def is_ours(credential: str) -> bool:
     return settings.DARAJA_SECURITY_CREDENTIAL in ("", credential)
 
 
-def money_at_start(text: str) -> int:
-    """Return whole shillings, or those that the books have at M-Pesa today."""
+def money_at_start(text: str) -> dict[str, int]:
+    """Return what the accounts hold, in whole shillings, told or as the books have it today."""
     if text != "books":
-        return int(text)
+        return {"utility": int(text)}
     books = balances(dates.today())
-    codes = (chart.MPESA_PAYBILL, chart.MPESA_UTILITY)
-    return int(sum(books.get(code, Balance()).net for code in codes))
+    paybill, utility, working = (
+        books.get(code, Balance()).net
+        for code in (chart.MPESA_PAYBILL, chart.MPESA_UTILITY, chart.MPESA_WORKING)
+    )
+    return {"utility": int(paybill + utility), "working": int(working)}
 
 
 class Command(BaseCommand):
@@ -60,13 +63,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--utility",
             type=money_at_start,
-            default=0,
+            default="0",
             metavar="KES|books",
             help="What the utility account holds at the start, in whole shillings (0); “books” for "
-            "what the books say of 1020 and 1021.",
+            "what the books say of 1020 to 1022.",
         )
 
-    def handle(self, *, port: int, callback_delay: float, utility: int, **options) -> None:
+    def handle(
+        self, *, port: int, callback_delay: float, utility: dict[str, int], **options
+    ) -> None:
         office = f"{settings.DARAJA_CALLBACK_BASE.rstrip('/')}/daraja/"
         door = f"{office}{settings.DARAJA_CALLBACK_SECRET}/"
         told = bool(settings.DARAJA_CALLBACK_SECRET)
@@ -83,7 +88,7 @@ class Command(BaseCommand):
                 initiator=settings.DARAJA_INITIATOR,
                 opens=is_ours,
                 b2c_shortcode=str(settings.DARAJA_B2C_SHORTCODE),
-                utility=utility,
+                **utility,
             )
         except OSError as error:
             raise CommandError(f"Port {port} cannot be used: {error.strerror}.") from error
