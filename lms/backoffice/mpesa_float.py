@@ -123,13 +123,15 @@ def warnings(known: list[Standing], *, on: date) -> list[Alarm]:
 
 
 def _unanswered(known: list[Standing]) -> Alarm | None:
-    """Warn when Safaricom has not told the balances for an hour, and say why where it did."""
+    """Warn when the float is older than OLD_AFTER or was never told, and say why."""
     if known and not any(each.is_old for each in known if is_float(each.balance)):
         return None
     last = Inquiry.objects.filter(kind=Inquiry.Kind.BALANCE).first()
     if last is None or (not known and last.is_open):
         return None
-    return Alarm(f"Safaricom does not tell the M-Pesa balances. The last question: {last.finding}")
+    return Alarm(
+        f"Safaricom does not tell the M-Pesa balances. To the last question: {last.finding}"
+    )
 
 
 def _password(on: date) -> Alarm | None:

@@ -209,6 +209,36 @@ def test_the_poll_asks(wire):
     assert jobs.poll_balances() == f"{Inquiry.objects.get()}"
 
 
+def test_the_poll_leaves_a_person_who_just_asked_the_answer(wire):
+    wire.post(BALANCE, json=TAKEN)
+    mpesa.ask_balances(by=None, at=dates.now())
+
+    assert "a moment ago" in jobs.poll_balances()
+    assert len(posts(wire)) == 1
+
+
+def test_the_poll_fails_aloud_where_the_initiator_is_set_up_by_half(wire, settings):
+    settings.DARAJA_SECURITY_CREDENTIAL = ""
+
+    with pytest.raises(Refused, match="DARAJA_INITIATOR_PASSWORD is empty"):
+        jobs.poll_balances()
+
+
+@pytest.mark.parametrize("status", ["asked", "sent"])
+def test_a_question_that_nobody_answers_is_closed_after_ten_minutes(settings, status):
+    settings.DARAJA_INITIATOR = ""
+    fields = {"kind": "balance", "shortcode": "174379", "status": status}
+    old = Inquiry.objects.create(asked_at=dates.now() - timedelta(minutes=11), **fields)
+    new = Inquiry.objects.create(asked_at=dates.now() - timedelta(minutes=9), **fields)
+
+    jobs.poll_balances()
+
+    old.refresh_from_db()
+    new.refresh_from_db()
+    assert (old.status, new.status) == ("unknown", status)
+    assert old.history.first().history_change_reason == "No answer came"
+
+
 # --- Registering ---------------------------------------------------------------------------------
 def test_addresses_are_registered_by_the_version_of_the_settings(wire, settings):
     settings.DARAJA_C2B_VERSION = "v1"

@@ -91,8 +91,8 @@ class AccountFilter(DropdownFilter):
 class MpesaBalanceAdmin(Asking, StaffAdmin):
     """What our M-Pesa accounts hold, as Safaricom last said."""
 
-    list_display = ("account", "shortcode", "shown_current", "shown_available", "shown_reserved",
-                    "as_of", "shown_age", "shown_booked", "shown_difference")  # fmt: skip
+    list_display = ("account", "shortcode", "shown_current", "shown_available", "as_of",
+                    "shown_age", "shown_booked", "shown_difference")  # fmt: skip
     list_filter = (
         ("is_latest", BooleanRadioFilter),
         AccountFilter,

@@ -17,8 +17,10 @@ from lms.mpesa.operations.inbox import (
     validate,
 )
 from lms.mpesa.operations.inquiries import (
+    JustAsked,
     ask_balances,
     ask_payment,
+    close_unanswered,
     forget_requests,
     our_shortcodes,
     register_addresses,
@@ -26,11 +28,13 @@ from lms.mpesa.operations.inquiries import (
 from lms.mpesa.operations.pushes import push, query_push
 
 __all__ = [
+    "JustAsked",
     "Receipt",
     "apply",
     "ask_balances",
     "ask_payment",
     "attach",
+    "close_unanswered",
     "forget_requests",
     "our_shortcodes",
     "push",

@@ -27,6 +27,10 @@ STATUS_OF = {
 }
 
 
+class JustAsked(Refused):
+    """The same was asked a moment ago, and the answer will come."""
+
+
 def our_shortcodes() -> list[str]:
     """Return the paybill, and the shortcode money is paid out of where it is another."""
     paybill = str(settings.DARAJA_SHORTCODE)
@@ -106,6 +110,19 @@ def register_addresses(*, unreachable: str, by) -> Outcome:
     return outcome
 
 
+def close_unanswered(*, before: datetime) -> int:
+    """Mark questions asked before an instant and still open as unanswered; return how many.
+
+    An answer that comes later still counts.
+    """
+    stale = Inquiry.objects.filter(status__in=Inquiry.OPEN, asked_at__lt=before)
+    with transaction.atomic():
+        rows = list(stale.select_for_update().order_by("pk"))
+        for row in rows:
+            row.move_to(Status.UNKNOWN, by=None, reason="No answer came")
+    return len(rows)
+
+
 def forget_requests(*, before: datetime) -> int:
     """Delete the log of requests sent before an instant; return how many there were."""
     return DarajaRequest.objects.filter(sent_at__lt=before).delete()[0]
@@ -125,7 +142,7 @@ def _addresses(result: str, timeout: str) -> dict[str, str]:
 def _refuse_repeat(alike, *, at: datetime) -> None:
     open_ones = alike.filter(status__in=Inquiry.OPEN, asked_at__gt=at - BETWEEN_QUESTIONS)
     if found := open_ones.first():
-        raise Refused(f"Safaricom was asked a moment ago ({found.number}): the answer will come.")
+        raise JustAsked(f"Safaricom was asked a moment ago ({found.number}): the answer will come.")
 
 
 def _save(wanted: Inquiry) -> Inquiry:
