@@ -221,6 +221,23 @@ def test_a_receipt_nobody_knows_is_asked_about_and_booked(as_staff, daraja, door
     assert client.get(url_of(INQUIRIES, "change", inquiry.pk)).status_code == 200
 
 
+def test_a_payment_of_another_branch_is_told_of_but_not_linked(as_staff, daraja, door):
+    taken = daraja.books.take(phone="254712345678", amount=500, account="RENT")
+    kisumu = factories.branch("KSM", "Kisumu")
+    payment = receive(
+        method="mpesa", amount=D(500), reference=taken.receipt, value_date=dates.today(),
+        account="", branch=kisumu, by=None, on=dates.today(),
+    )  # fmt: skip
+    Payment.objects.filter(pk=payment.pk).update(status=Payment.Status.REVERSED)
+    client = as_staff(factories.mutua())
+    list_action(client, INQUIRIES, "ask_payment", receipt=taken.receipt)
+
+    fate = tell(client.get(url_of(INQUIRIES, "fate", Inquiry.objects.get().pk)))
+
+    assert f"Booked as {payment.number}" in fate
+    assert url_of(PAYMENT, "change", payment.pk) not in fate
+
+
 def test_what_is_no_receipt_is_refused_beside_its_field(as_staff, daraja):
     answered = list_action(as_staff(factories.mutua()), INQUIRIES, "ask_payment", receipt="UKL")
 

@@ -25,7 +25,7 @@ from lms.errors import Refused
 from lms.money import kes
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import DarajaRequest, Inquiry, MpesaBalance
-from lms.payments.models import normal_reference
+from lms.payments.models import Payment, normal_reference
 
 OUTCOME_COLOURS = {"Accepted": "success", "Rejected": "danger", "Unknown": "warning"}
 ASKED = "Safaricom was asked. The answer appears by itself, most often within seconds."
@@ -258,6 +258,9 @@ class InquiryAdmin(Asking, StaffAdmin):
                 "inquiry": inquiry,
                 "colour": INQUIRY_COLOURS[inquiry.get_status_display()],
                 "story": story_of_inquiry(inquiry),
+                "payment": Payment.objects.seen_by(request.user)
+                .filter(pk=inquiry.payment_id)
+                .first(),
             },
         )
 
