@@ -6,6 +6,8 @@ Every job may run twice: keys in the database decide, not luck.
 
 from datetime import timedelta
 
+from django.conf import settings
+
 from lms import dates, routing
 from lms.closing import operations as closing
 from lms.customers.models import Customer
@@ -15,6 +17,7 @@ from lms.imports.models import ImportJob
 from lms.ledger import recurring
 from lms.ledger.models import JournalTemplate
 from lms.loans.models import Loan, Repayment
+from lms.mpesa import credentials
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
@@ -93,8 +96,7 @@ def apply_callback(callback_id: int) -> str:
     callback = Callback.objects.get(pk=callback_id)
     receipt = mpesa.apply(callback, at=dates.now())
     if receipt is None:
-        callback.refresh_from_db()
-        return callback.status
+        return _place_what_it_names(callback)
     try:
         payment = routing.take(
             method=Payment.Method.MPESA,
@@ -117,6 +119,16 @@ def apply_callback(callback_id: int) -> str:
     return payment.number
 
 
+def _place_what_it_names(callback: Callback) -> str:
+    """Place money that was booked without an account, once its confirmation names it."""
+    callback.refresh_from_db()
+    payment = callback.payment
+    if callback.kind == Callback.Kind.CONFIRMATION and payment is not None:
+        settled = routing.settle(payment, by=None, on=dates.today())
+        routing.tell(settled, now=dates.now())
+    return callback.status
+
+
 def apply_waiting_callbacks() -> int:
     """Apply callbacks whose job was lost in a crash; return how many were tried."""
     waiting = Callback.objects.waiting(before=dates.now() - timedelta(minutes=2))
@@ -133,6 +145,28 @@ def query_pushes() -> int:
     for push in pushes:
         mpesa.query_push(push, now=now)
     return len(pushes)
+
+
+def poll_balances() -> str:
+    """Ask what our M-Pesa accounts hold, where an initiator is set up; return what was asked.
+
+    Questions to Safaricom that nobody answered are closed first. Raises Refused, so that the job
+    counts as failed, where the initiator is set up by half.
+    """
+    now = dates.now()
+    mpesa.close_unanswered(before=now - timedelta(minutes=10))
+    if not credentials.is_set_up():
+        return "No initiator is set up: nothing was asked."
+    try:
+        return ", ".join(map(str, mpesa.ask_balances(by=None, at=now)))
+    except mpesa.JustAsked as answer:
+        return answer.message
+
+
+def forget_daraja_requests(*, on: str) -> int:
+    """Delete what is too old by a day of the log of requests to Daraja; return how many."""
+    day = dates.day_of(on) - timedelta(days=settings.DARAJA_LOG_DAYS)
+    return mpesa.forget_requests(before=dates.instant(day))
 
 
 # --- Files ---------------------------------------------------------------------------------------

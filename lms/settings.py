@@ -253,6 +253,24 @@ DARAJA_CONSUMER_SECRET = env.str("DARAJA_CONSUMER_SECRET", default="")
 DARAJA_SHORTCODE = env.str("DARAJA_SHORTCODE", default="174379")
 DARAJA_PASSKEY = env.str("DARAJA_PASSKEY", default="")
 DARAJA_TIMEOUT = env.int("DARAJA_TIMEOUT", default=20)
+DARAJA_CONNECT_TIMEOUT = env.int("DARAJA_CONNECT_TIMEOUT", default=5)
+# The version of the C2B API: v1 names the payer by a hash, v2 by a masked number.
+DARAJA_C2B_VERSION = env.str("DARAJA_C2B_VERSION", default="v2")
+# The shortcode money is paid out of, where it is not the paybill itself.
+DARAJA_B2C_SHORTCODE = env.str("DARAJA_B2C_SHORTCODE", default="")
+# 4 for a paybill, 2 for a till.
+DARAJA_IDENTIFIER_TYPE = env.str("DARAJA_IDENTIFIER_TYPE", default="4")
+# Who may ask for balances and payments. Their password travels encrypted to Safaricom's
+# certificate; an office that would rather not keep it pastes the encrypted text instead.
+DARAJA_INITIATOR = env.str("DARAJA_INITIATOR", default="")
+DARAJA_INITIATOR_PASSWORD = env.str("DARAJA_INITIATOR_PASSWORD", default="")
+_set_on = env.str("DARAJA_INITIATOR_PASSWORD_SET_ON", default="")
+DARAJA_INITIATOR_PASSWORD_SET_ON = date.fromisoformat(_set_on) if _set_on else None
+DARAJA_CERTIFICATE = env.str("DARAJA_CERTIFICATE", default="")
+DARAJA_SECURITY_CREDENTIAL = env.str("DARAJA_SECURITY_CREDENTIAL", default="")
+# Whole shillings in the utility account below which the first page warns; 0 for never.
+DARAJA_LOW_FLOAT = env.int("DARAJA_LOW_FLOAT", default=50_000)
+DARAJA_LOG_DAYS = env.int("DARAJA_LOG_DAYS", default=30)
 # Where Safaricom reaches us, and the hex token in the path that only Safaricom is told.
 DARAJA_CALLBACK_BASE = env.str("DARAJA_CALLBACK_BASE", default="http://127.0.0.1:8000")
 DARAJA_CALLBACK_SECRET = env.str("DARAJA_CALLBACK_SECRET", default="")

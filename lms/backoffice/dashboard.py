@@ -3,13 +3,14 @@
 import json
 from datetime import date, time, timedelta
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from lms import dates, phones
-from lms.backoffice import figures
+from lms.backoffice import figures, mpesa_float
 from lms.backoffice.figures import MOST_COUNTED
 from lms.backoffice.reports.catalogue import may_ask
 from lms.backoffice.sidebar import list_url, may_see, waiting_work
@@ -76,6 +77,10 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
     on, staff = dates.today(), request.user
     made = figures.kept("dashboard", staff, on, lambda: _gather(staff, on))
     groups = [*made["cards"], ("Waiting for somebody", _work_cards(waiting_work(request)))]
+    known = None
+    if may_see(request, "mpesa.mpesabalance"):
+        known = figures.kept("mpesa", staff, on, lambda: mpesa_float.latest(staff))
+        groups.insert(-1, ("At M-Pesa", _mpesa_cards(known)))
     visible = [
         (title, [card for card in cards if may_see(request, card.model)]) for title, cards in groups
     ]
@@ -93,6 +98,7 @@ def figures_of_today(request: HttpRequest, context: dict) -> dict:
         "arrears": made["arrears"] if may_see(request, "loans.loan") else None,
         "worker": worker_heartbeat(),
         "night": night_of(on) if may_see(request, "closing.dayclose") else None,
+        "mpesa_warnings": [] if known is None else mpesa_float.warnings(known, on=on),
         "proofs": closing.broken_proofs() if may_see(request, "closing.proof") else None,
     }
 
@@ -215,6 +221,35 @@ def _books_cards(staff, on: date) -> list[ReportCard]:
             "danger" if profit < 0 else "",
         ),
     ]
+
+
+def _mpesa_cards(known: list[mpesa_float.Standing]) -> list[Card]:
+    """Return a card an account that holds something, or that the books have a name for."""
+    several = len({each.balance.shortcode for each in known}) > 1
+    return [
+        Card(
+            f"{each.balance.account}, {each.balance.shortcode}"
+            if several
+            else each.balance.account,
+            kes(each.balance.current),
+            _beside_books(each),
+            "mpesa.mpesabalance",
+            urlencode({"is_latest__exact": 1, "account": each.balance.account}),
+            "account_balance_wallet",
+            "warning" if each.is_low or each.is_old else "",
+        )
+        for each in known
+        if each.balance.current or each.codes
+    ]
+
+
+def _beside_books(each: mpesa_float.Standing) -> str:
+    age = mpesa_float.age_of(each)
+    if each.booked is None:
+        return age
+    if not each.difference:
+        return f"{age}; the books say the same"
+    return f"{age}; {kes(each.booked)} in the books, {each.difference:+,.2f}"
 
 
 class Work(NamedTuple):

@@ -1,5 +1,6 @@
 """The schedules an office starts with. Staff edit them in the admin; each is created once."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from croniter import croniter
@@ -19,12 +20,23 @@ SCHEDULES = (
         "func": "lms.jobs.settle_unallocated",
         "minutes": 10,
     },
+    {"name": "Ask for M-Pesa balances", "func": "lms.jobs.poll_balances", "minutes": 15},
+    {
+        "name": "Forget old requests to Daraja",
+        "func": "lms.jobs.forget_daraja_requests",
+        "cron": "40 2 * * *",
+    },
 )
 
 
-def seed(schedule_model, *, now: datetime) -> None:
-    """Create the schedules that are missing, planned for their next time after `now`."""
+def seed(schedule_model, *, now: datetime, names: Collection[str] | None = None) -> None:
+    """Create the schedules that are missing, planned for their next time after `now`.
+
+    `names` are those that are new to an office which has the others, or took them away.
+    """
     for plan in SCHEDULES:
+        if names is not None and plan["name"] not in names:
+            continue
         cron = plan.get("cron")
         schedule_model.objects.get_or_create(
             name=plan["name"],

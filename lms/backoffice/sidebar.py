@@ -151,6 +151,13 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
             ),
             Entry("M-Pesa requests", "mpesa.mpesapayment", "phone_iphone", badge="pushes"),
             Entry("M-Pesa inbox", "mpesa.callback", "inbox", badge="callbacks"),
+            Entry(
+                "M-Pesa balances",
+                "mpesa.mpesabalance",
+                "account_balance_wallet",
+                query="is_latest__exact=1",
+            ),
+            Entry("M-Pesa inquiries", "mpesa.inquiry", "travel_explore"),
             Entry("Payouts", "payments.payout", "outbound"),
             Entry("Reconciliations", "reconciliation.reconciliation", "balance"),
             Entry(
@@ -219,6 +226,7 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
             Entry("Nightly close", "closing.dayclose", "bedtime"),
             Entry("Nightly failures", "closing.closefailure", "crisis_alert"),
             Entry("Provision tables", "loans.provisiontable", "table_view"),
+            Entry("Daraja requests", "mpesa.darajarequest", "swap_vert"),
             Entry("Schedules", "django_q.schedule", "schedule"),
             Entry("Jobs done", "django_q.success", "task_alt"),
             Entry("Jobs failed", "django_q.failure", "error"),

@@ -8,7 +8,8 @@ import base64
 import json
 import logging
 import re
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -22,8 +23,9 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 
 from lms.dates import EAT
 from lms.errors import Refused
-from lms.mpesa import tokens
+from lms.mpesa import credentials, exchanges, tokens
 from lms.mpesa.callbacks import MalformedCallback, clean, is_success, read_object
+from lms.mpesa.models import DarajaRequest
 from lms.mpesa.tokens import TokenUnavailable
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,6 @@ DESCRIPTION = re.compile(r"[A-Za-z0-9-](?:[A-Za-z0-9 -]{0,11}[A-Za-z0-9-])?")
 SMALLEST, LARGEST = 1, 250_000  # KES in one STK push
 # Safaricom refuses callback addresses that contain one of these words, in any letter case.
 BANNED_WORDS = ("mpesa", "m-pesa", "safaricom", "exe", "cmd", "sql", "query")
-CONNECT_TIMEOUT = 5  # seconds
 TOKEN_TIMEOUT = 10  # seconds
 TOKEN_LIFE = 3600  # seconds, where the answer does not say
 NOT_SENT = "not-sent"
@@ -42,6 +43,8 @@ NOT_SENT = "not-sent"
 TOKEN_ERRORS = frozenset({"400.003.01", "401.002.01", "404.001.03", "401.001"})
 # Answers with HTTP 5xx that still prove that nothing was begun.
 REFUSED_BEFORE_WORK = frozenset({"500.001.1001", "500.003.02", "500.003.03", "00.002.1001"})
+REGISTERED_BEFORE = ("already registered", "duplicate notification")
+Kind = DarajaRequest.Kind
 # What may stand in a log: no password, no callback address, no phone.
 LOGGED = (
     "Amount", "AccountReference", "TransactionDesc", "MerchantRequestID", "ResponseCode",
@@ -70,7 +73,8 @@ class Outcome:
 
     @property
     def is_token_error(self) -> bool:
-        return self.state == State.REJECTED and self.code in TOKEN_ERRORS
+        """Tell whether the token was refused, by an API or by the gateway in front of it."""
+        return self.state == State.REJECTED and self.code in (*TOKEN_ERRORS, "HTTP 401")
 
     @property
     def is_pending(self) -> bool:
@@ -114,6 +118,11 @@ def check_push(
         raise Refused("The account is 1 to 12 letters, digits or dashes.", field="account")
     if not DESCRIPTION.fullmatch(description):
         raise Refused("The description is 1 to 13 letters and digits.", field="description")
+    check_callback_url(callback_url)
+
+
+def check_callback_url(callback_url: str) -> None:
+    """Raise Refused for an address that Safaricom would not post to."""
     parts = urlsplit(callback_url)
     address = f"{parts.netloc}{parts.path}".lower()
     if parts.scheme not in ("http", "https") or not parts.netloc or " " in callback_url:
@@ -124,13 +133,18 @@ def check_push(
 
 
 class Daraja:
-    """One paybill's door to Daraja. Base address, keys and timeouts come from the settings."""
+    """One paybill's door to Daraja. Base address, keys and timeouts come from the settings.
 
-    def __init__(self) -> None:
+    `by` and `about` (a number of ours, a receipt) stand beside each request in its log.
+    """
+
+    def __init__(self, *, by=None, about: str = "") -> None:
+        self.by = by
+        self.about = about
         self.url = settings.DARAJA_URL.rstrip("/")
         self.key = settings.DARAJA_CONSUMER_KEY
         self.shortcode = str(settings.DARAJA_SHORTCODE)
-        self.timeout = settings.DARAJA_TIMEOUT
+        self.timeout = (settings.DARAJA_CONNECT_TIMEOUT, settings.DARAJA_TIMEOUT)
 
     def stk_push(
         self,
@@ -155,6 +169,7 @@ class Daraja:
             callback_url=callback_url,
         )
         outcome = self._post(
+            Kind.STK_PUSH,
             "/mpesa/stkpush/v1/processrequest",
             {
                 **self._signature(at),
@@ -175,9 +190,102 @@ class Daraja:
     def stk_query(self, checkout_request_id: str, *, at: datetime) -> Outcome:
         """Ask what became of a push. An accepted answer carries ResultCode as text."""
         return self._post(
+            Kind.STK_QUERY,
             "/mpesa/stkpushquery/v1/query",
             {**self._signature(at), "CheckoutRequestID": checkout_request_id},
         )
+
+    def account_balance(self, *, shortcode: str, result_url: str, timeout_url: str) -> Outcome:
+        """Ask for the balances of a shortcode's accounts; the result comes to `result_url`.
+
+        Raises Refused for addresses that Safaricom would not post to, and while no initiator is
+        set up. Source: Daraja, Account Balance.
+        """
+        return self._ask(
+            Kind.BALANCE,
+            "/mpesa/accountbalance/v1/query",
+            {"CommandID": "AccountBalance", "Remarks": "Balance"},
+            shortcode=shortcode,
+            result_url=result_url,
+            timeout_url=timeout_url,
+        )
+
+    def transaction_status(
+        self, receipt: str, *, shortcode: str, result_url: str, timeout_url: str
+    ) -> Outcome:
+        """Ask what became of the payment with a receipt; the result comes to `result_url`.
+
+        Raises as `account_balance`. Source: Daraja, Transaction Status.
+        """
+        return self._ask(
+            Kind.STATUS,
+            "/mpesa/transactionstatus/v1/query",
+            {
+                "CommandID": "TransactionStatusQuery",
+                "TransactionID": receipt,
+                "Remarks": "Status",
+                "Occasion": "Status",
+            },
+            shortcode=shortcode,
+            result_url=result_url,
+            timeout_url=timeout_url,
+        )
+
+    def register_c2b(
+        self, *, confirmation_url: str, validation_url: str, unreachable: str
+    ) -> Outcome:
+        """Tell Safaricom where to post payments to the paybill, by the C2B version of the settings.
+
+        `unreachable` is what M-Pesa does while a validation cannot be reached: "Completed" or
+        "Cancelled". Raises Refused for addresses that Safaricom would not post to. In production
+        this works once; then rejected with what Safaricom says. Source: Daraja, Customer to
+        Business, Register URL.
+        """
+        for url in (confirmation_url, validation_url):
+            check_callback_url(url)
+        outcome = self._post(
+            Kind.REGISTER,
+            f"/mpesa/c2b/{settings.DARAJA_C2B_VERSION}/registerurl",
+            {
+                "ShortCode": self.shortcode,
+                "ResponseType": unreachable,
+                "ConfirmationURL": confirmation_url,
+                "ValidationURL": validation_url,
+            },
+        )
+        if any(words in outcome.message.lower() for words in REGISTERED_BEFORE):
+            return replace(outcome, state=State.REJECTED)
+        return outcome
+
+    def _ask(
+        self,
+        kind: str,
+        path: str,
+        question: dict[str, Any],
+        *,
+        shortcode: str,
+        result_url: str,
+        timeout_url: str,
+    ) -> Outcome:
+        """Ask what only the initiator may ask and Safaricom answers later."""
+        for url in (result_url, timeout_url):
+            check_callback_url(url)
+        outcome = self._post(
+            kind,
+            path,
+            {
+                "Initiator": settings.DARAJA_INITIATOR,
+                "SecurityCredential": credentials.security_credential(),
+                "PartyA": shortcode,
+                "IdentifierType": settings.DARAJA_IDENTIFIER_TYPE,
+                "ResultURL": result_url,
+                "QueueTimeOutURL": timeout_url,
+                **question,
+            },
+        )
+        if outcome.state == State.ACCEPTED and not outcome.answer.get("ConversationID"):
+            return Outcome(State.UNKNOWN, "no-id", "Accepted without a ConversationID.")
+        return outcome
 
     def _signature(self, at: datetime) -> dict[str, str]:
         timestamp = f"{at.astimezone(EAT):%Y%m%d%H%M%S}"
@@ -188,14 +296,15 @@ class Daraja:
             "Timestamp": timestamp,
         }
 
-    def _post(self, path: str, payload: dict[str, Any]) -> Outcome:
+    def _post(self, kind: str, path: str, payload: dict[str, Any]) -> Outcome:
         try:
             token = self._token()
-            outcome = self._send(path, payload, token)
+            outcome = self._send(kind, path, payload, token)
             if outcome.is_token_error:
-                outcome = self._send(path, payload, self._token(stale=token))
+                outcome = self._send(kind, path, payload, self._token(stale=token))
         except TokenUnavailable as error:
             outcome = Outcome(State.REJECTED, NOT_SENT, f"No access token. {error}")
+            self._log(kind, payload, outcome)
         log.info(
             "Daraja %s %s: %s %s %s",
             path,
@@ -206,30 +315,66 @@ class Daraja:
         )
         return outcome
 
-    def _send(self, path: str, payload: dict[str, Any], token: str) -> Outcome:
+    def _send(self, kind: str, path: str, payload: dict[str, Any], token: str) -> Outcome:
+        started = time.monotonic()
         try:
             response = requests.post(
                 self.url + path,
                 json=payload,
                 auth=Bearer(token),
-                timeout=(CONNECT_TIMEOUT, self.timeout),
+                timeout=self.timeout,
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            return _outcome_of_error(error)
-        return _outcome_of_response(response)
+            outcome = _outcome_of_error(error)
+        else:
+            outcome = _outcome_of_response(response)
+        self._log(kind, payload, outcome, started=started)
+        return outcome
+
+    def _log(
+        self,
+        kind: str,
+        payload: dict[str, Any],
+        outcome: Outcome,
+        *,
+        started: float | None = None,
+    ) -> None:
+        exchanges.record(
+            kind=kind,
+            by=self.by,
+            about=self.about,
+            outcome=outcome.state,
+            code=outcome.code,
+            message=outcome.message,
+            seconds=0 if started is None else time.monotonic() - started,
+            request=payload,
+            answer=outcome.answer,
+        )
 
     def _token(self, stale: str | None = None) -> str:
         return tokens.shared(url=self.url, key=self.key, fetch=self._fetch_token, stale=stale)
 
     def _fetch_token(self) -> tuple[str, int]:
         """Return a new token and its life in seconds. Raises TokenUnavailable."""
+        started = time.monotonic()
+        try:
+            token, life = self._ask_for_token()
+        except TokenUnavailable as error:
+            failed = Outcome(State.REJECTED, error.code, error.message)
+            self._log(Kind.TOKEN, {}, failed, started=started)
+            raise
+        answer = {"expires_in": life}
+        self._log(Kind.TOKEN, {}, Outcome(State.ACCEPTED, answer=answer), started=started)
+        return token, life
+
+    def _ask_for_token(self) -> tuple[str, int]:
         try:
             response = requests.get(
                 self.url + "/oauth/v1/generate",
                 params={"grant_type": "client_credentials"},
                 auth=HTTPBasicAuth(self.key, settings.DARAJA_CONSUMER_SECRET),
-                timeout=(CONNECT_TIMEOUT, TOKEN_TIMEOUT),
+                timeout=(settings.DARAJA_CONNECT_TIMEOUT, TOKEN_TIMEOUT),
                 allow_redirects=False,
             )
         except requests.RequestException as error:

@@ -142,6 +142,18 @@ def receive(
     return payment
 
 
+def learn_account(payment: Payment, *, account: str, payer_name: str, reason: str) -> None:
+    """Write down what the payer typed, on a receipt that came without it and waits for its owner.
+
+    Call it with the payment locked. A payment that has an account, or is placed, stays as it is.
+    """
+    if payment.account or payment.status != Payment.Status.UNALLOCATED or not account.strip():
+        return
+    payment.account = account.strip()[:40]
+    payment.payer_name = payment.payer_name or payer_name[:120]
+    history.update([payment], ["account", "payer_name"], by=None, reason=reason)
+
+
 def _place_of(method: str, *, by, branch_id: int) -> tuple[DrawerSession | None, str]:
     """Return the account in which money of a method lies, and the locked drawer if it is one."""
     if method != Payment.Method.CASH:

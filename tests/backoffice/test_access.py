@@ -32,6 +32,8 @@ APPEND_ONLY = {
     "loans.NonPerforming",
     "loans.Recovery",
     "mpesa.Callback",
+    "mpesa.DarajaRequest",
+    "mpesa.MpesaBalance",
     "payments.Refund",
     "reconciliation.ClearedCheque",
     "reconciliation.MatchedEntry",

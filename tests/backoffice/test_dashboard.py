@@ -157,7 +157,7 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(INDEX)
 
-    with django_assert_num_queries(31):
+    with django_assert_num_queries(32):
         client.get(INDEX)
 
 

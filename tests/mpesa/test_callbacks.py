@@ -18,8 +18,8 @@ from lms.mpesa.callbacks import (
 )
 
 CORPUS = Path(__file__).parent.parent / "data" / "daraja"
-BODIES = sorted(CORPUS.glob("*.json"))
 PARSERS = {"stk": parse_stk, "confirmation": parse_c2b, "validation": parse_c2b}
+BODIES = sorted(path for kind in PARSERS for path in CORPUS.glob(f"{kind}_*.json"))
 PHONE = "254708374149"
 
 json_values = st.recursive(

@@ -1,17 +1,20 @@
 """What threads may do to one another. The database commits for real here."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from lms.errors import Refused
 from lms.mpesa import tokens
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, Inquiry, MpesaBalance, MpesaPayment
 from lms.mpesa.operations import push
+from lms.mpesa.simulator import bodies
+from lms.mpesa.simulator.books import Taken
 from lms.payments.models import Payment
 from tests import factories
 from tests.mpesa.conftest import AT, PHONE, book, c2b_body, pushed, received, stk_body
@@ -33,6 +36,13 @@ def together(work, *arguments) -> None:
 
     with ThreadPoolExecutor(len(arguments)) as pool:
         list(pool.map(run, arguments))
+
+
+def status_body() -> bytes:
+    """Return the result that tells of Wanjiku's KES 500."""
+    taken = Taken("UKL7AB12CD", 500, "LN000123", PHONE, AT)
+    values = bodies.status_values(taken, shortcode="174379", status="Completed")
+    return json.dumps(bodies.result(("", "AG_1"), receipt=taken.receipt, values=values)).encode()
 
 
 def ask(_=None) -> MpesaPayment:
@@ -131,3 +141,45 @@ def test_an_answer_that_comes_after_its_callback_does_not_undo_it(daraja, monkey
     assert row.status == Status.PAID
     assert row.response_code == "0"
     assert row.payment == Payment.objects.get()
+
+
+def test_a_status_result_and_its_confirmations_at_once_make_one_payment():
+    factories.branch()
+    Inquiry.objects.create(
+        kind="status", receipt="UKL7AB12CD", shortcode="174379", status="sent",
+        asked_at=AT, conversation_id="AG_1",
+    )  # fmt: skip
+    copies = [received("status", status_body()) for _ in range(3)]
+    copies += [received("confirmation", c2b_body()) for _ in range(3)]
+
+    together(book, *copies)
+
+    assert Payment.objects.count() == 1
+    statuses = sorted(Callback.objects.values_list("status", flat=True))
+    assert statuses == ["applied"] + ["duplicate"] * 5
+
+
+def test_balances_that_come_twice_at_once_are_kept_once():
+    for number in (1, 2):
+        Inquiry.objects.create(
+            kind="balance", shortcode="174379", status="sent", asked_at=AT,
+            conversation_id=f"AG_{number}",
+        )  # fmt: skip
+    values = bodies.balance_values({"Utility Account": 7, "Working Account": 5}, AT)
+    copies = [
+        received("balance", json.dumps(bodies.result(("", f"AG_{n}"), values=values)).encode())
+        for n in (1, 1, 2, 2)
+    ]
+
+    together(book_again, *copies)
+
+    assert MpesaBalance.objects.count() == 4
+    assert MpesaBalance.objects.latest_known().count() == 2
+
+
+def book_again(callback: Callback) -> None:
+    """Do as the queue does with a job that lost a race: run it once more."""
+    try:
+        book(callback)
+    except IntegrityError:
+        book(callback)

@@ -1,9 +1,11 @@
 import base64
+import json
 
 import pytest
 import requests
 from django.core.management import CommandError, call_command
 
+from lms.mpesa.results import balances_of, number_of, parse_result, payment_of
 from lms.mpesa.simulator import Simulator, bodies
 from lms.mpesa.simulator.books import _receipt
 from tests.mpesa.conftest import AT
@@ -297,3 +299,137 @@ def test_the_command_says_when_its_port_is_taken(daraja):
 
     with pytest.raises(CommandError, match=f"Port {port} cannot be used"):
         call_command("daraja_simulator", port=port)
+
+
+# --- Questions of the initiator ------------------------------------------------------------------
+def question(daraja, door, path: str, **changes):
+    body = {
+        "Initiator": "testapi",
+        "SecurityCredential": "c" * 344,
+        "CommandID": "AccountBalance",
+        "PartyA": "174379",
+        "IdentifierType": "4",
+        "Remarks": "Balance",
+        "QueueTimeOutURL": f"{door.url}/timeout/",
+        "ResultURL": f"{door.url}/result/",
+        **changes,
+    }
+    sent = {name: value for name, value in body.items() if value is not None}
+    answer = post(daraja, path, sent)
+    assert daraja.wait_until_quiet()
+    return answer
+
+
+def ask_balance(daraja, door, **changes):
+    return question(daraja, door, "/mpesa/accountbalance/v1/query", **changes)
+
+
+def ask_status(daraja, door, receipt, **changes):
+    about = {"CommandID": "TransactionStatusQuery", "TransactionID": receipt, "Occasion": "x"}
+    return question(daraja, door, "/mpesa/transactionstatus/v1/query", **{**about, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"Initiator": None}, "Initiator"),
+        ({"Initiator": ""}, "Initiator"),
+        ({"SecurityCredential": None}, "SecurityCredential"),
+        ({"SecurityCredential": "plain password"}, "SecurityCredential"),
+        ({"SecurityCredential": "c" * 340}, "SecurityCredential"),
+        ({"CommandID": "Balance"}, "CommandID"),
+        ({"PartyA": "600000"}, "PartyA"),
+        ({"PartyA": 174379.0}, "PartyA"),
+        ({"IdentifierType": "1"}, "IdentifierType"),
+        ({"IdentifierType": True}, "IdentifierType"),
+        ({"Remarks": "x"}, "Remarks"),
+        ({"Remarks": "x" * 101}, "Remarks"),
+        ({"ResultURL": "http://office/mpesa/"}, "ResultURL"),
+        ({"QueueTimeOutURL": None}, "QueueTimeOutURL"),
+    ],
+)
+def test_a_malformed_question_is_turned_away(daraja, door, changes, field):
+    answers = [ask_balance(daraja, door, **changes)]
+    if "CommandID" not in changes:
+        answers.append(ask_status(daraja, door, "UKL7AB12CD", **changes))
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["errorCode"]) == (400, "400.002.02")
+        assert answer.json()["errorMessage"] == f"Bad Request - Invalid {field}"
+    assert door.posted == []
+
+
+def test_a_question_about_no_receipt_is_turned_away(daraja, door):
+    for receipt in (None, "", "UKL 7AB12CD", 12.5):
+        answer = ask_status(daraja, door, receipt)
+        assert answer.json()["errorMessage"] == "Bad Request - Invalid TransactionID"
+
+
+def test_a_wrong_initiator_learns_it_from_the_result(daraja, door):
+    ask_balance(daraja, door, Initiator="somebody")
+    daraja.opens = lambda credential: False
+    ask_balance(daraja, door)
+
+    codes = [body["Result"]["ResultCode"] for body in door.bodies("result")]
+    assert codes == ["2001", "2001"]
+
+
+def test_balances_follow_what_it_took(daraja, door):
+    daraja.books.utility = 1000
+    daraja.pay(account="LN000123", amount=300, phone="254712345678")
+
+    answer = ask_balance(daraja, door).json()
+
+    (told,) = door.bodies("result")
+    result = parse_result(json.dumps(told))
+    held = {each.account: each.current for each in balances_of(result)}
+    assert held["Utility Account"] == 1300
+    assert held["Charges Paid Account"] == -23
+    assert result.conversation_id == answer["ConversationID"]
+    assert result.originator_id == answer["OriginatorConversationID"]
+
+
+def test_the_status_of_what_it_took_is_completed_and_of_anything_else_unknown(daraja, door):
+    paid = daraja.pay(account="LN000123", amount=300, phone="254712345678")
+
+    ask_status(daraja, door, paid["receipt"])
+    ask_status(daraja, door, "UKL7AB12CD")
+
+    known, unknown = (parse_result(json.dumps(body)) for body in door.bodies("result"))
+    found = payment_of(known)
+    assert (found.receipt, found.amount, found.status) == (paid["receipt"], 300, "Completed")
+    assert number_of(found.payer) == "254712345678"
+    assert unknown.result_code == "SFC_IC0003"
+
+
+@pytest.mark.parametrize(
+    ("receipt", "paths"),
+    [
+        ("UKL7AB12Q1", ["/timeout/"]),
+        ("UKL7AB12Q2", []),
+        ("UKL7AB12Q3", ["/result/", "/result/"]),
+        ("UKL7AB12Q5", ["/result/"]),
+    ],
+)
+def test_the_end_of_a_receipt_decides(daraja, door, receipt, paths):
+    ask_status(daraja, door, receipt)
+
+    assert [path for path, _ in door.posted] == paths
+
+
+def test_the_gateway_may_answer_a_page(daraja, door):
+    answer = ask_status(daraja, door, "UKL7AB12Q4")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html")
+    assert door.posted == []
+
+
+def test_the_control_door_says_what_becomes_of_the_next_question(daraja, door):
+    control = f"{daraja.url}/_control/next"
+
+    assert requests.post(control, json={"answer": "drop"}, timeout=5).json() == {"next": ["drop"]}
+    assert requests.post(control, json={"answer": "dance"}, timeout=5).status_code == 400
+    ask_balance(daraja, door)
+    ask_balance(daraja, door)
+
+    assert len(door.bodies("result")) == 1

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import time_machine
+from django.conf import settings
 from django.db import models, transaction
 from django_q.brokers import get_broker
 
@@ -20,6 +21,7 @@ from lms.imports.models import ImportJob
 from lms.loans.models import Allocation, Loan, Repayment
 from lms.loans.operations import lifecycle
 from lms.money import ZERO
+from lms.mpesa.client import Daraja
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
 from lms.notifications.models import SAMPLES, Message
@@ -77,6 +79,13 @@ def ask_by_stk(asked: list[tuple[str, str, int]]) -> None:
         )
         for checkout_id, account, amount in asked
     )
+
+
+def fetch_tokens(url: str, times: int) -> list[str]:
+    """Take the access token of Daraja at an address; return those had, one after the other."""
+    settings.DARAJA_URL, settings.DARAJA_CONSUMER_KEY = url, "key"
+    settings.DARAJA_CONSUMER_SECRET = "secret"
+    return [Daraja()._token() for _ in range(times)]
 
 
 def take_over(count: int, principal: int) -> list[str]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from lms.mpesa.simulator import Simulator
 from tests.processes import scenes
 
 pytestmark = pytest.mark.processes
@@ -95,3 +96,11 @@ def test_a_reference_posted_by_eight_processes_at_once_is_one_payment(office):
     assert sum(firsts) == 10
     assert office.ask("references") == slips
     office.ask("prove")
+
+
+def test_two_processes_that_need_a_token_at_once_share_one(office):
+    with Simulator() as daraja:
+        first, second = office.together("fetch_tokens", (daraja.url, 3), (daraja.url, 3))
+
+    assert daraja.books.tokens_made == 1
+    assert first == second == [daraja.books.token] * 3

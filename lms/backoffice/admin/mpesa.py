@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from typing import NamedTuple
 
 from django.contrib import admin
 from django.db.models import Count
@@ -15,6 +14,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from lms import dates, jobs, money, phones
+from lms.backoffice.admin.mpesa_asking import Asking, ReceiptDialog
+from lms.backoffice.admin.mpesa_story import story_of_push
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import StaffDialog
 from lms.backoffice.totals import Totals
@@ -23,7 +24,7 @@ from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.money import kes
 from lms.mpesa import operations as mpesa
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, Inquiry, MpesaPayment
 from lms.payments.models import normal_reference
 
 Status = MpesaPayment.Status
@@ -49,36 +50,6 @@ CALLBACK_COLOURS = {
 MOST_FOUND = 500
 
 
-class Event(NamedTuple):
-    """One line of a request's story."""
-
-    at: object
-    what: str
-    detail: str
-
-
-def story_of(push: MpesaPayment) -> list[Event]:
-    """Return everything that happened to a request, oldest first."""
-    changes = list(push.history.select_related("history_user").order_by("history_id"))
-    found = [
-        Event(
-            change.history_date,
-            change.history_change_reason or change.get_status_display(),
-            f"{change.get_status_display()}"
-            + (f", by {change.history_user}" if change.history_user else ""),
-        )
-        for change in changes
-    ]
-    found += [
-        Event(callback.received_at, f"Safaricom sent: {callback.get_kind_display()}", callback.note)
-        for callback in push.callbacks.all()
-    ]
-    if push.payment_id:
-        payment = push.payment
-        found.append(Event(payment.received_at, f"Booked as {payment.number}", kes(payment.amount)))
-    return sorted(found, key=lambda event: event.at)
-
-
 # --- Requests ----------------------------------------------------------------------------
 class CallbackInline(ReadOnlyTabular):
     model = Callback
@@ -88,7 +59,7 @@ class CallbackInline(ReadOnlyTabular):
 
 
 @admin.register(MpesaPayment)
-class MpesaPaymentAdmin(Totals, StaffAdmin):
+class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
     """STK pushes. Made from a loan, an instalment or a customer; to be followed here."""
 
     list_display = ("shown_number", "requested_at", "shown_phone", "customer_name", "account",
@@ -118,8 +89,11 @@ class MpesaPaymentAdmin(Totals, StaffAdmin):
     )
     readonly_fields = ("shown_phone", "shown_amount")
     inlines = (CallbackInline,)
-    actions_detail = ("ask_safaricom",)
-    offers = {"ask_safaricom": lambda push: push.is_open and bool(push.checkout_request_id)}
+    actions_detail = ("ask_safaricom", "ask_receipt")
+    offers = {
+        "ask_safaricom": lambda push: push.is_open and bool(push.checkout_request_id),
+        "ask_receipt": lambda push: push.status != Status.PAID,
+    }
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.fate_view)
@@ -136,7 +110,8 @@ class MpesaPaymentAdmin(Totals, StaffAdmin):
             {
                 "push": push,
                 "colour": PUSH_COLOURS[push.get_status_display()],
-                "story": story_of(push),
+                "story": story_of_push(push),
+                "follows": push.is_open or push.inquiries.filter(status__in=Inquiry.OPEN).exists(),
             },
         )
 
@@ -157,7 +132,7 @@ class MpesaPaymentAdmin(Totals, StaffAdmin):
     )
     def ask_safaricom(self, request, form, object_id):
         def ask(push, *, by, on):
-            return mpesa.query_push(push, now=dates.now())
+            return mpesa.query_push(push, now=dates.now(), by=by)
 
         return self.perform(
             request,
@@ -165,6 +140,30 @@ class MpesaPaymentAdmin(Totals, StaffAdmin):
             ask,
             form,
             done=lambda push: f"{push.number}: {push.get_status_display().lower()}.",
+        )
+
+    @action(
+        description="Ask about a receipt",
+        permissions=["ask"],
+        icon="travel_explore",
+        dialog={
+            "title": "Ask Safaricom about the customer's receipt",
+            "description": "The customer says it is paid: type the receipt of their message from "
+            "M-Pesa. Money that the books do not have is booked when the answer comes, once.",
+            "form_class": ReceiptDialog,
+            "form_submit_text": "Ask",
+        },
+    )
+    def ask_receipt(self, request, form, object_id):
+        def ask(push, *, by, on, receipt):
+            return mpesa.ask_payment(receipt, by=by, at=dates.now(), push=push)
+
+        return self.perform(
+            request,
+            object_id,
+            ask,
+            form,
+            done=lambda inquiry: f"{inquiry.number}: {inquiry.get_status_display().lower()}.",
         )
 
     def get_queryset(self, request):
@@ -232,14 +231,14 @@ class CallbackAdmin(StaffAdmin):
 
     list_display = ("received_at", "kind", "shown_status", "receipt", "shown_amount", "account",
                     "payer", "note")  # fmt: skip
-    list_select_related = ("payment", "push")
+    list_select_related = ("payment", "push", "inquiry")
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
         ("received_at", RangeDateTimeFilter),
     )
     search_fields = ("receipt",)
-    search_help_text = "M-Pesa receipt, account as typed, checkout request ID"
+    search_help_text = "M-Pesa receipt, account as typed, checkout or conversation ID"
     ordering = ("-pk",)
     sortable_by = ()
     fieldsets = (
@@ -252,6 +251,7 @@ class CallbackAdmin(StaffAdmin):
                     ("account", "payer"),
                     ("paid_at", "payment"),
                     ("push", "checkout_id"),
+                    ("inquiry", "conversation_id"),
                     "note",
                 )
             },
@@ -307,6 +307,7 @@ class CallbackAdmin(StaffAdmin):
         for field, value in (
             ("receipt", normal_reference(term)),
             ("checkout_id", term),
+            ("conversation_id", term),
             ("account", term),
         ):
             if (found := queryset.filter(**{field: value})).exists():

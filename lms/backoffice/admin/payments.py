@@ -23,15 +23,20 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
+from lms.backoffice.admin.mpesa_asking import Asking
+from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS
 from lms.backoffice.admin.refunds import UndoRefund
-from lms.backoffice.base import StaffAdmin
+from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.totals import Totals
 from lms.customers.models import Customer
+from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import collection
 from lms.money import kes
+from lms.mpesa import operations as mpesa
+from lms.mpesa.models import Inquiry
 from lms.payments.models import Method, Payment, Payout, normal_reference
 
 Status = Payment.Status
@@ -114,6 +119,13 @@ def match(payment: Payment, *, by, on, account: str, loan: Loan) -> Payment:
     return placed
 
 
+def ask_about(payment: Payment, *, by, on) -> Inquiry:
+    """Ask Safaricom what it knows of the receipt of a payment. Raises Refused."""
+    if payment.method != Payment.Method.MPESA or not payment.reference:
+        raise Refused(f"{payment.number} did not come by M-Pesa: Safaricom knows nothing of it.")
+    return mpesa.ask_payment(payment.reference, by=by, at=dates.now(), payment=payment)
+
+
 # --- Export ------------------------------------------------------------------------------
 class PaymentResource(ModelResource):
     number = Field(column_name="number", attribute="number", readonly=True)
@@ -131,15 +143,18 @@ class PaymentResource(ModelResource):
         export_order = fields
 
 
-class PaymentActions:
+class PaymentActions(Asking):
     """What may be done with a payment that was received."""
 
-    actions_detail = ("print_receipt", "match_to", "take_back", "reverse")
+    actions_detail = ("print_receipt", "match_to", "take_back", "reverse", "ask_safaricom")
     actions_row = ("print_receipt", "match_to", "take_back", "reverse")
     offers = {
         "match_to": lambda payment: payment.status == Status.UNALLOCATED,
         "take_back": lambda payment: payment.status == Status.ALLOCATED,
         "reverse": lambda payment: payment.status != Status.REVERSED,
+        "ask_safaricom": lambda payment: (
+            payment.method == Payment.Method.MPESA and bool(payment.reference)
+        ),
     }
 
     def has_match_permission(self, request, obj=None):
@@ -214,6 +229,44 @@ class PaymentActions:
             request, object_id, collection.reverse_payment, form, done="The payment is reversed."
         )
 
+    @action(
+        description="Ask Safaricom",
+        permissions=["ask"],
+        icon="travel_explore",
+        dialog={
+            "title": "Ask Safaricom about this receipt",
+            "description": "What Safaricom knows of it appears on this page, under Inquiries. "
+            "Nothing is booked twice by asking.",
+            "form_class": StaffDialog,
+            "form_submit_text": "Ask",
+        },
+    )
+    def ask_safaricom(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            ask_about,
+            form,
+            done=lambda inquiry: f"{inquiry.number}: {inquiry.get_status_display().lower()}.",
+        )
+
+
+class InquiryInline(ReadOnlyTabular):
+    """What was asked of Safaricom about a payment, and what it said."""
+
+    model = Inquiry
+    fields = ("asked_at", "asked_by", "shown_status", "shown_finding", "payer", "answered_at")
+    readonly_fields = ("shown_status", "shown_finding")
+    verbose_name_plural = "Inquiries"
+
+    @display(description="Status", label=INQUIRY_COLOURS)
+    def shown_status(self, inquiry):
+        return inquiry.get_status_display()
+
+    @display(description="What Safaricom says")
+    def shown_finding(self, inquiry):
+        return inquiry.finding
+
 
 # --- The page ----------------------------------------------------------------------------
 @admin.register(Payment)
@@ -263,6 +316,9 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     # --- Taking money --------------------------------------------------------------------------
     def get_readonly_fields(self, request, obj=None):
         return self.readonly_fields if obj else ()
+
+    def get_inlines(self, request, obj):
+        return (InquiryInline,) if obj and obj.inquiries.exists() else ()
 
     def get_changeform_initial_data(self, request):
         asked = super().get_changeform_initial_data(request)

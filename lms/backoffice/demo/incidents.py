@@ -14,6 +14,8 @@ from django.conf import settings
 from lms import dates, jobs, routing
 from lms.backoffice.demo.story import Story
 from lms.closing import reminders
+from lms.ledger import chart
+from lms.ledger.balances import Balance, balances
 from lms.loans.models import Loan, Repayment
 from lms.loans.operations import collection, lifecycle, relief
 from lms.money import SHILLING
@@ -24,6 +26,7 @@ from lms.mpesa.simulator.books import Taken
 from lms.payments.models import Payment
 from lms.staff.models import Staff
 
+UNBOOKED_CHARGE = 165  # KES
 WAIVER_REASONS = (
     "The customer was in hospital; the letter is on file.",
     "Flood at the market: charges of the week given up.",
@@ -73,6 +76,7 @@ class Incidents:
             self._on(1, 18 + number, oddity)
             self._on(0, 18 + number, oddity)
         self._on(0, 21, self.ask_first)
+        self._on(0, 23.8, self.tell_balances)
         for days in (1, 0):
             self._on(days, 8, self.remind)
             self._on(days, 22, self.send_receipts)
@@ -275,6 +279,24 @@ class Incidents:
         )
         answer = mpesa.validate(raw, knows_account=routing.knows_account)
         mpesa.record_answer(callback, answer, at=moment)
+
+    def tell_balances(self, on: date) -> None:
+        """Let Safaricom tell what the accounts hold: a charge is not in the books yet."""
+        moment = self.story.clock.moment
+        (inquiry,) = mpesa.ask_balances(by=None, at=moment)
+        books = balances(on)
+        paybill, working = (
+            int(books.get(code, Balance()).net)
+            for code in (chart.MPESA_PAYBILL, chart.MPESA_WORKING)
+        )
+        held = {
+            "Working Account": working,
+            "Utility Account": paybill - UNBOOKED_CHARGE,
+            "Charges Paid Account": -UNBOOKED_CHARGE,
+        }
+        ids = (inquiry.originator_id, inquiry.conversation_id)
+        raw = json.dumps(bodies.result(ids, values=bodies.balance_values(held, moment))).encode()
+        self.story.till.deliver(Callback.Kind.BALANCE, raw, moment=moment)
 
     def _confirmation(self, loan: Loan, amount: int, *, shortcode: str | None = None) -> bytes:
         moment = self.story.clock.moment

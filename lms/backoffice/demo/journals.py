@@ -12,7 +12,8 @@ from lms.ledger.journals import Wanted
 from lms.ledger.models import JournalTemplate, JournalTemplateLine
 
 MONTHS = 3
-# What the owners paid into the bank before the first loan: most of it went out over M-Pesa since.
+# What the owners paid in before the first loan: most of it went out over M-Pesa since.
+FLOAT_OF_TEN = 2  # tenths of the capital that go to the paybill
 CAPITAL = {"DEMONRB": Decimal(6_000_000), "DEMOKSM": Decimal(4_000_000)}
 # What they brought in cash, for the vaults.
 CASH = {"DEMONRB": Decimal(600_000), "DEMOKSM": Decimal(400_000)}
@@ -38,7 +39,9 @@ def _pay_capital_in(story: Story, on: date) -> None:
     branches = {code: team.branch for code, team in office.teams.items()}
     lines = []
     for code, amount in CAPITAL.items():
-        lines.append(Wanted(chart.BANK, debit=amount, branch=branches[code]))
+        to_paybill = amount * FLOAT_OF_TEN / 10  # M-Pesa pays out no more than it holds
+        lines.append(Wanted(chart.BANK, debit=amount - to_paybill, branch=branches[code]))
+        lines.append(Wanted(chart.MPESA_PAYBILL, debit=to_paybill, branch=branches[code]))
         lines.append(Wanted(chart.CASH, debit=CASH[code], branch=branches[code]))
         paid_in = amount + CASH[code]
         lines.append(Wanted(chart.SHARE_CAPITAL, credit=paid_in, branch=branches[code]))

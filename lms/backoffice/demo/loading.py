@@ -114,6 +114,7 @@ def load(*, now: datetime) -> None:
         consumer_key=settings.DARAJA_CONSUMER_KEY,
         consumer_secret=settings.DARAJA_CONSUMER_SECRET,
         callback_delay=NEVER,
+        initiator=settings.DARAJA_INITIATOR,
     )
     with story.clock.ticking(), daraja:
         settings.DARAJA_URL = daraja.url  # of this process alone, which ends with the story

@@ -1,5 +1,6 @@
 """What the processes of the demo find around them: database, ports, keys, and where files lie."""
 
+import base64
 import fcntl
 import os
 import secrets
@@ -15,6 +16,7 @@ from lms.errors import Refused
 MARK = "LMS_DEMO"  # in the environment of every process that the demo started
 KEYS = ("SECRET_KEY", "DARAJA_CALLBACK_SECRET")
 HOST = "127.0.0.1"
+CREDENTIAL = base64.b64encode(b"demo" * 64).decode()  # as long as a real one, and opens nothing
 
 
 class Surroundings:
@@ -72,6 +74,16 @@ class Surroundings:
             "DARAJA_CONSUMER_KEY": "demo-consumer",
             "DARAJA_CONSUMER_SECRET": "demo-consumer-secret",
             "DARAJA_PASSKEY": "demo-passkey",
+            "DARAJA_C2B_VERSION": "v2",
+            "DARAJA_B2C_SHORTCODE": "",
+            "DARAJA_IDENTIFIER_TYPE": "4",
+            "DARAJA_INITIATOR": "demo-initiator",
+            "DARAJA_INITIATOR_PASSWORD": "",
+            "DARAJA_INITIATOR_PASSWORD_SET_ON": "",
+            "DARAJA_CERTIFICATE": "",
+            "DARAJA_SECURITY_CREDENTIAL": CREDENTIAL,
+            "DARAJA_LOW_FLOAT": "50000",
+            "DARAJA_LOG_DAYS": "30",
             "PYTHONUNBUFFERED": "1",
         }
 

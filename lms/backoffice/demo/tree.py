@@ -35,7 +35,9 @@ def commands(around: Surroundings) -> dict[str, list[str]]:
         "--timeout", "60", "--graceful-timeout", "5", "--access-logfile", "-",
     ]  # fmt: skip
     return {
-        "simulator": manage("daraja_simulator", "--port", str(around.simulator_port)),
+        "simulator": manage(
+            "daraja_simulator", "--port", str(around.simulator_port), "--utility", "books"
+        ),
         "web": web,
         "worker": manage("qcluster"),
     }

@@ -1,13 +1,14 @@
 """Every verb of the M-Pesa room that writes.
 
-Going out: `push`, then `query_push` for what never called back. Coming in: `record_callback`
-stores, `apply` reads and says what money arrived, the room above books it, `attach` ties
-both together. No transaction is open during HTTP.
+Going out: `push`, then `query_push` for what never called back; `ask_balances` and `ask_payment`
+for what Safaricom answers later. Coming in: `record_callback` stores, `apply` reads and says what
+money arrived, the room above books it, `attach` ties both together. No transaction is open during
+HTTP.
 """
 
+from lms.mpesa.operations.applying import apply
 from lms.mpesa.operations.inbox import (
     Receipt,
-    apply,
     attach,
     record_answer,
     record_callback,
@@ -15,16 +16,32 @@ from lms.mpesa.operations.inbox import (
     set_aside,
     validate,
 )
+from lms.mpesa.operations.inquiries import (
+    JustAsked,
+    ask_balances,
+    ask_payment,
+    close_unanswered,
+    forget_requests,
+    our_shortcodes,
+    register_addresses,
+)
 from lms.mpesa.operations.pushes import push, query_push
 
 __all__ = [
+    "JustAsked",
     "Receipt",
     "apply",
+    "ask_balances",
+    "ask_payment",
     "attach",
+    "close_unanswered",
+    "forget_requests",
+    "our_shortcodes",
     "push",
     "query_push",
     "record_answer",
     "record_callback",
+    "register_addresses",
     "reopen",
     "set_aside",
     "validate",

@@ -1,8 +1,8 @@
 """What Daraja sends: stored first, applied once, tied to the payment that books its money.
 
-The room above books: `apply` returns the money, `attach` ends the story. Each step may
-run again: the M-Pesa receipt decides what was done already. Locks are taken in one order:
-callback, request, payment.
+The room above books: `apply` (in applying.py) returns the money, `attach` ends the story. Each
+step may run again: the M-Pesa receipt decides what was done already. Locks are taken in one order:
+callback, request, inquiry, payment.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,18 +24,18 @@ from lms.mpesa.callbacks import (
     StkResult,
     is_phone_of,
     parse_c2b,
-    parse_stk,
 )
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.mpesa.result_codes import explain
 from lms.payments.models import Payment
+from lms.payments.operations import learn_account
 
 Status = MpesaPayment.Status
 
-MAX_ATTEMPTS = 8  # at applying one callback
 # What reading a body writes on its row.
 READ = (
-    "checkout_id", "receipt", "amount", "account", "phone", "payer_name", "paid_at", "push",
+    "checkout_id", "conversation_id", "receipt", "amount", "account", "phone", "payer_name",
+    "paid_at", "push", "inquiry",
 )  # fmt: skip
 
 
@@ -87,37 +87,7 @@ def validate(body: bytes, *, knows_account: Callable[[str], bool]) -> dict[str, 
 def record_answer(callback: Callback, answer: Mapping[str, Any], *, at: datetime) -> None:
     """Write on a stored validation what Safaricom was told."""
     note = f"Answered {answer['ResultCode']} {answer['ResultDesc']}."
-    _settle(callback, Callback.Status.IGNORED, note, at=at)
-
-
-def apply(callback: Callback, *, at: datetime) -> Receipt | None:
-    """Read a stored callback, move its request on, and return the money it proves, if any.
-
-    The callback stays "received" until that money is booked and `attach` is called, so a job that
-    died in between is simply run again. Returns None when there is nothing (more) to book; the
-    callback then says why. Raises nothing for a bad body: it is set aside for a person.
-    """
-    with transaction.atomic():
-        callback = _lock(callback.pk)
-        if callback.status != Callback.Status.RECEIVED:
-            return None
-        callback.attempts += 1
-        callback.save(update_fields=["attempts"])
-    with transaction.atomic():
-        callback = _lock(callback.pk)
-        if callback.status != Callback.Status.RECEIVED:
-            return None
-        if callback.attempts > MAX_ATTEMPTS:
-            note = f"Applying it failed {MAX_ATTEMPTS} times: see the failed jobs."
-            return _settle(callback, Callback.Status.FAILED, note, at=at)
-        try:
-            if callback.kind == Callback.Kind.STK:
-                return _apply_stk(callback, parse_stk(bytes(callback.body)), at=at)
-            if callback.kind == Callback.Kind.CONFIRMATION:
-                return _apply_confirmation(callback, parse_c2b(bytes(callback.body)), at=at)
-        except MalformedCallback as error:
-            return _settle(callback, Callback.Status.REVIEW, f"Not readable: {error}", at=at)
-        return _settle(callback, Callback.Status.IGNORED, "Only a question.", at=at)
+    settle(callback, Callback.Status.IGNORED, note, at=at)
 
 
 def attach(callback: Callback, payment: Payment, *, at: datetime) -> Callback:
@@ -127,7 +97,7 @@ def attach(callback: Callback, payment: Payment, *, at: datetime) -> Callback:
     from what was booked under its receipt is set aside for review. A repeat changes nothing.
     """
     with transaction.atomic():
-        callback = _lock(callback.pk)
+        callback = lock(callback.pk)
         if callback.status == Callback.Status.RECEIVED:
             _tie(callback, payment.pk, at=at)
     return callback
@@ -145,25 +115,37 @@ def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
     booked = (payment.method, payment.reference, payment.amount)
     if booked != (Payment.Method.MPESA, callback.receipt, callback.amount):
         note = f"{payment.number} is {kes(payment.amount)} by {payment.method} {payment.reference}."
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     first = not payment.callbacks.filter(status=Callback.Status.APPLIED).exists()
     if first and payment.status == Payment.Status.REVERSED:
         note = f"{payment.number} has this receipt and was reversed: is the money there after all?"
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     if row is not None:
         row.payment = payment
         row.note(by=None, reason=f"Booked as {payment.number}", fields=("payment",))
+    if callback.kind == Callback.Kind.CONFIRMATION:
+        learn_account(
+            payment,
+            account=callback.account,
+            payer_name=callback.payer_name,
+            reason="Its confirmation came",
+        )
+    inquiry = callback.inquiry
+    if inquiry is not None and inquiry.payment_id is None:
+        inquiry.payment = payment
+        inquiry._change_reason = f"Booked as {payment.number}"
+        inquiry.save(update_fields=["payment"])
     status = Callback.Status.APPLIED if first else Callback.Status.DUPLICATE
     callback.payment = payment
-    return _settle(callback, status, f"Booked as {payment.number}.", at=at, fields=("payment",))
+    return settle(callback, status, f"Booked as {payment.number}.", at=at, fields=("payment",))
 
 
 def set_aside(callback: Callback, reason: str, *, at: datetime) -> Callback:
     """Leave a received callback for a person, with a sentence that says why."""
     with transaction.atomic():
-        callback = _lock(callback.pk)
+        callback = lock(callback.pk)
         if callback.status == Callback.Status.RECEIVED:
-            _settle(callback, Callback.Status.REVIEW, reason, at=at)
+            settle(callback, Callback.Status.REVIEW, reason, at=at)
     return callback
 
 
@@ -173,20 +155,21 @@ def reopen(callback: Callback, *, by, at: datetime) -> Callback:
     Raises Refused for one that is done.
     """
     with transaction.atomic():
-        callback = _lock(callback.pk)
+        callback = lock(callback.pk)
         if callback.status not in (Callback.Status.REVIEW, Callback.Status.FAILED):
             raise Refused(f"{callback} is {callback.get_status_display().lower()}: nothing to do.")
         callback.attempts = 0
         note = f"To be applied again: {by}."
-        _settle(callback, Callback.Status.RECEIVED, note, at=at, fields=("attempts",))
+        settle(callback, Callback.Status.RECEIVED, note, at=at, fields=("attempts",))
     return callback
 
 
-def _lock(callback_id: int) -> Callback:
+def lock(callback_id: int) -> Callback:
+    """Return a callback, locked until the transaction ends."""
     return Callback.objects.select_for_update().get(pk=callback_id)
 
 
-def _settle(
+def settle(
     callback: Callback, status: str, note: str, *, at: datetime, fields: tuple[str, ...] = ()
 ) -> None:
     """Write what was made of a callback: its state, why, and what was read in it."""
@@ -194,7 +177,8 @@ def _settle(
     callback.save(update_fields=["status", "note", "processed_at", *READ, *fields])
 
 
-def _apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
+def apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
+    """Move the request that an STK result answers; return its money. `callback` is locked."""
     callback.checkout_id = result.checkout_request_id
     callback.receipt = result.receipt or ""
     callback.amount = result.amount
@@ -203,23 +187,23 @@ def _apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receip
     row = _push_of(result, at=callback.received_at)
     if row is None:
         note = "No request of ours has this CheckoutRequestID."
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     callback.push = row
     callback.account = row.account
     if not result.success:
         return _apply_failure(callback, row, result, at=at)
     if result.amount != row.amount:
         note = f"{row.number} asked for {kes(row.amount)}, not {kes(result.amount)}."
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     if row.receipt not in (None, result.receipt):
         note = f"{row.number} was paid with receipt {row.receipt}."
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     if row.status != Status.PAID:
         if MpesaPayment.objects.filter(receipt=result.receipt).exclude(pk=row.pk).exists():
             note = f"Receipt {result.receipt} paid another request."
-            return _settle(callback, Callback.Status.REVIEW, note, at=at)
+            return settle(callback, Callback.Status.REVIEW, note, at=at)
         _mark_paid(row, result)
-    return _money(callback, customer_id=row.customer_id, at=at)
+    return money(callback, customer_id=row.customer_id, at=at)
 
 
 def _push_of(result: StkResult, *, at: datetime) -> MpesaPayment | None:
@@ -253,10 +237,10 @@ def _apply_failure(
     status = MpesaPayment.STATUS_OF.get(meant.fate)
     if status is None or not row.can_become(status):
         note = f"{row.number} is {row.get_status_display().lower()}: {meant.meaning}"
-        return _settle(callback, Callback.Status.IGNORED, note, at=at)
+        return settle(callback, Callback.Status.IGNORED, note, at=at)
     row.result_code, row.result_desc = result.result_code, result.result_desc
     row.move_to(status, by=None, reason=meant.meaning, fields=("result_code", "result_desc"))
-    return _settle(callback, Callback.Status.IGNORED, meant.meaning, at=at)
+    return settle(callback, Callback.Status.IGNORED, meant.meaning, at=at)
 
 
 def _mark_paid(row: MpesaPayment, result: StkResult) -> None:
@@ -275,7 +259,8 @@ def _mark_paid(row: MpesaPayment, result: StkResult) -> None:
     )  # fmt: skip
 
 
-def _apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime) -> Receipt | None:
+def apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime) -> Receipt | None:
+    """Return the money that a confirmation tells of. `callback` is locked."""
     callback.receipt = payment.receipt
     callback.amount = payment.amount
     callback.account = payment.account
@@ -284,10 +269,10 @@ def _apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime
     callback.paid_at = payment.at
     if payment.shortcode != str(settings.DARAJA_SHORTCODE):
         note = f"It was paid to {payment.shortcode}, which is not our paybill."
-        return _settle(callback, Callback.Status.REVIEW, note, at=at)
+        return settle(callback, Callback.Status.REVIEW, note, at=at)
     callback.push = _push_awaiting(callback)
     customer_id = callback.push.customer_id if callback.push else None
-    return _money(callback, customer_id=customer_id, at=at)
+    return money(callback, customer_id=customer_id, at=at)
 
 
 def _push_awaiting(callback: Callback) -> MpesaPayment | None:
@@ -319,7 +304,7 @@ def _push_awaiting(callback: Callback) -> MpesaPayment | None:
     return row
 
 
-def _money(callback: Callback, *, customer_id: int | None, at: datetime) -> Receipt | None:
+def money(callback: Callback, *, customer_id: int | None, at: datetime) -> Receipt | None:
     """Return the money of a callback, which stays received until it is booked.
 
     Money booked before under the same receipt is tied at once. Money counts from the day it was

@@ -3,15 +3,14 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.urls import reverse
 
 from lms import phones
 from lms.errors import Refused
 from lms.mpesa.callbacks import MalformedCallback, clean, code, is_phone_of
 from lms.mpesa.client import Daraja, Outcome, State, check_push
 from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.operations.addresses import callback_url_of
 from lms.mpesa.result_codes import Fate, explain
 
 Status = MpesaPayment.Status
@@ -51,7 +50,7 @@ def push(
         phone = phones.normalise(phone)
     except ValueError as error:
         raise Refused(str(error), field="phone") from error
-    callback_url = _callback_url(Callback.Kind.STK)
+    callback_url = callback_url_of(Callback.Kind.STK, needs=("DARAJA_PASSKEY",))
     check_push(
         phone=phone,
         amount=amount,
@@ -73,7 +72,7 @@ def push(
     asked = _save_request(wanted, by=by, at=at)
     if asked is not wanted:
         return asked
-    outcome = Daraja().stk_push(
+    outcome = Daraja(by=by, about=asked.number).stk_push(
         phone=phone,
         amount=amount,
         account=account,
@@ -82,15 +81,6 @@ def push(
         at=at,
     )
     return _record_outcome(asked, outcome, by=by)
-
-
-def _callback_url(kind: str) -> str:
-    """Return the address that Safaricom is told. Raises Refused while M-Pesa is not set up."""
-    for name in ("DARAJA_CONSUMER_KEY", "DARAJA_PASSKEY", "DARAJA_CALLBACK_SECRET"):
-        if not getattr(settings, name):
-            raise Refused(f"M-Pesa is not set up on this machine: {name} is empty.")
-    path = reverse("daraja", args=[settings.DARAJA_CALLBACK_SECRET, kind])
-    return settings.DARAJA_CALLBACK_BASE.rstrip("/") + path
 
 
 def _save_request(wanted: MpesaPayment, *, by, at: datetime) -> MpesaPayment:
@@ -177,7 +167,7 @@ def _record_outcome(asked: MpesaPayment, outcome: Outcome, *, by) -> MpesaPaymen
     return row
 
 
-def query_push(asked: MpesaPayment, *, now: datetime) -> MpesaPayment:
+def query_push(asked: MpesaPayment, *, now: datetime, by=None) -> MpesaPayment:
     """Ask Safaricom what became of a request and record it; return the request.
 
     A query never makes a payment: it gives no receipt. Success makes the request "paid, receipt
@@ -187,7 +177,8 @@ def query_push(asked: MpesaPayment, *, now: datetime) -> MpesaPayment:
     """
     outcome = None
     if asked.checkout_request_id:
-        outcome = Daraja().stk_query(asked.checkout_request_id, at=now)
+        daraja = Daraja(by=by, about=asked.number)
+        outcome = daraja.stk_query(asked.checkout_request_id, at=now)
     with transaction.atomic():
         row = MpesaPayment.objects.select_for_update().get(pk=asked.pk)
         if row.is_open:

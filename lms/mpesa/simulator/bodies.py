@@ -1,6 +1,7 @@
 """The bodies Safaricom posts, and what a customer does with a prompt, told by the phone's end."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lms.mpesa.simulator.books import Prompt, Taken, hashed, masked, name_of, stamp
@@ -42,6 +43,89 @@ HABITS = {
 
 def habit_of(phone: str) -> Habit:
     return HABITS.get(phone[-2:], Habit())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What becomes of a question of the initiator that was accepted."""
+
+    results: int = 1
+    times_out: bool = False
+    odd_types: bool = False
+    html: bool = False  # not even accepted: the gateway answers a page
+    status: str = "Completed"
+
+
+# What `POST /_control/next` may ask for; the end of a receipt asks for the same.
+ANSWERS = {
+    "timeout": Answer(results=0, times_out=True),
+    "drop": Answer(results=0),
+    "twice": Answer(results=2),
+    "odd": Answer(odd_types=True),
+    "html": Answer(html=True),
+    "reversed": Answer(status="Reversed"),
+}
+RECEIPTS = {"Q1": "timeout", "Q2": "drop", "Q3": "twice", "Q4": "html", "Q5": "odd"}
+
+
+def result(
+    ids: tuple[str, str],
+    *,
+    code: str = "0",
+    description: str = "The service request is processed successfully.",
+    receipt: str = "",
+    values: list[tuple[str, Any]] | None = None,
+    odd_types: bool = False,
+) -> dict[str, Any]:
+    """Return a result as Safaricom posts it; failures have no parameters.
+
+    `ids` are those of the originator and of the conversation.
+    """
+    originator_id, conversation_id = ids
+    numeric = int(code) if code.isdigit() else code
+    body: dict[str, Any] = {
+        "ResultType": 0 if odd_types else "0",
+        "ResultCode": numeric if odd_types else code,
+        "ResultDesc": description,
+        "OriginatorConversationID": originator_id,
+        "ConversationID": conversation_id,
+        "TransactionID": receipt or "UAA0000000",
+        "ReferenceData": {"ReferenceItem": {"Key": "Occasion"}},
+    }
+    if values is not None:
+        items = [
+            {"Key": key} if value is None else {"Key": key, "Value": value} for key, value in values
+        ]
+        one = items[0] if odd_types and len(items) == 1 else items
+        body["ResultParameters"] = {"ResultParameter": one}
+    return {"Result": body}
+
+
+def balance_values(balances: dict[str, int], at: datetime) -> list[tuple[str, Any]]:
+    """Return the parameters of a balance result."""
+    text = "&".join(
+        f"{name}|KES|{amount}.00|{amount}.00|0.00|0.00" for name, amount in balances.items()
+    )
+    return [("AccountBalance", text), ("BOCompletedTime", int(stamp(at)))]
+
+
+def status_values(taken: Taken, *, shortcode: str, status: str) -> list[tuple[str, Any]]:
+    """Return the parameters of a status result of a payment that a customer made."""
+    name = " ".join(filter(None, name_of(taken.phone)))
+    return [
+        ("DebitPartyName", f"{taken.phone} - {name}"),
+        ("CreditPartyName", f"{shortcode} - LENDER"),
+        ("OriginatorConversationID", ""),
+        ("InitiatedTime", int(stamp(taken.at))),
+        ("FinalisedTime", int(stamp(taken.at))),
+        ("DebitAccountType", "MMF Account For Customer"),
+        ("DebitPartyCharges", ""),
+        ("TransactionReason", None),
+        ("ReasonType", "Pay Bill Online"),
+        ("TransactionStatus", status),
+        ("Amount", f"{taken.amount}.00"),
+        ("ReceiptNo", taken.receipt),
+    ]
 
 
 def stk_failure(prompt: Prompt, code: str, description: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PHONE = re.compile(r"254[17][0-9]{8}")
+RECEIPT = re.compile(r"[A-Z0-9]{8,12}")
 BANNED_WORDS = ("mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
 SMALLEST, LARGEST = 1, 250_000
 STK_FIELDS = (
@@ -16,6 +17,12 @@ STK_FIELDS = (
 )  # fmt: skip
 QUERY_FIELDS = ("BusinessShortCode", "Password", "Timestamp", "CheckoutRequestID")
 SIMULATE_FIELDS = ("ShortCode", "CommandID", "Amount", "Msisdn", "BillRefNumber")
+BALANCE_FIELDS = (
+    "Initiator", "SecurityCredential", "CommandID", "PartyA", "IdentifierType", "Remarks",
+    "QueueTimeOutURL", "ResultURL",
+)  # fmt: skip
+STATUS_FIELDS = (*BALANCE_FIELDS, "TransactionID")
+CREDENTIAL_LENGTHS = (172, 344, 684)  # base64 of what a key of 1024, 2048 or 4096 bits makes
 REGISTER_FIELDS = ("ShortCode", "ResponseType", "ConfirmationURL", "ValidationURL")
 
 
@@ -97,3 +104,44 @@ def stk_push(body: Mapping[str, Any], *, shortcode: str, passkey: str) -> None:
         raise invalid("AccountReference")
     if len(str(body.get("TransactionDesc", ""))) > 13:
         raise invalid("TransactionDesc")
+
+
+def account_balance(body: Mapping[str, Any], *, shortcodes: tuple[str, ...]) -> None:
+    """Raise Turned for anything that Account Balance would not take."""
+    _initiated(body, BALANCE_FIELDS, command="AccountBalance", shortcodes=shortcodes)
+
+
+def transaction_status(body: Mapping[str, Any], *, shortcodes: tuple[str, ...]) -> None:
+    """Raise Turned for anything that Transaction Status would not take."""
+    _initiated(body, STATUS_FIELDS, command="TransactionStatusQuery", shortcodes=shortcodes)
+    if not RECEIPT.fullmatch(str(body["TransactionID"])):
+        raise invalid("TransactionID")
+
+
+def _initiated(
+    body: Mapping[str, Any], fields: tuple[str, ...], *, command: str, shortcodes: tuple[str, ...]
+) -> None:
+    """Raise Turned unless a request of the initiator is well formed.
+
+    Whether the credential is right turns out later, in the result (2001).
+    """
+    demand(body, fields)
+    if body["CommandID"] != command:
+        raise invalid("CommandID")
+    if str(body["PartyA"]) not in shortcodes:
+        raise invalid("PartyA")
+    if str(body["IdentifierType"]) not in ("2", "4"):
+        raise invalid("IdentifierType")
+    if not 2 <= len(str(body["Remarks"])) <= 100:
+        raise invalid("Remarks")
+    if len(str(body.get("Occasion", ""))) > 100:
+        raise invalid("Occasion")
+    callback_url(body["QueueTimeOutURL"], "QueueTimeOutURL")
+    callback_url(body["ResultURL"], "ResultURL")
+    credential = body["SecurityCredential"]
+    try:
+        base64.b64decode(str(credential), validate=True)
+    except ValueError:
+        raise invalid("SecurityCredential") from None
+    if len(str(credential)) not in CREDENTIAL_LENGTHS:
+        raise invalid("SecurityCredential")

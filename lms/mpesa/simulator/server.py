@@ -2,12 +2,15 @@
 
 A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
-GET /_control/sent lists the money taken.
+GET /_control/sent lists the money taken, POST /_control/next {answer} says what becomes of the
+initiator's next question (`bodies.ANSWERS`).
 """
 
 import base64
 import json
+import secrets
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +24,13 @@ from lms.mpesa.simulator.rules import Turned, invalid
 
 LARGEST_BODY = 65536
 REPEAT_WINDOW = timedelta(minutes=2)
+
+
+PAGE = "<html><head><title>500</title></head><body>Internal Server Error</body></html>"
+
+
+class Page(Exception):
+    """The gateway answers an HTML page in place of Daraja."""
 
 
 class Simulator:
@@ -37,7 +47,17 @@ class Simulator:
         callback_delay: float = 0,
         confirmation_url: str = "",
         validation_url: str = "",
+        initiator: str = "testapi",
+        opens: Callable[[str], bool] = lambda credential: True,
+        b2c_shortcode: str = "",
+        utility: int = 0,
+        working: int = 0,
     ) -> None:
+        """Listen on `port`, or any that is free.
+
+        `opens` tells whether a SecurityCredential is the initiator's; `utility` and
+        `working` are what these accounts hold before the first payment (whole KES).
+        """
         self.shortcode = shortcode
         self.passkey = passkey
         self.basic = base64.b64encode(f"{consumer_key}:{consumer_secret}".encode()).decode()
@@ -45,7 +65,11 @@ class Simulator:
         self.confirmation_url = confirmation_url
         self.validation_url = validation_url
         self.c2b_version = 2
-        self.books = Books()
+        self.initiator = initiator
+        self.opens = opens
+        self.shortcodes = (shortcode, b2c_shortcode or shortcode)
+        self.next_answers: list[str] = []
+        self.books = Books(utility=utility, working=working)
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True
@@ -152,6 +176,72 @@ class Simulator:
             "ResultDesc": prompt.result_desc,
         }
 
+    # --- Questions of the initiator ---
+
+    def account_balance(self, body: dict[str, Any]) -> dict[str, Any]:
+        rules.account_balance(body, shortcodes=self.shortcodes)
+
+        def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
+            if refusal := self._refusal(body, ids):
+                return refusal
+            values = bodies.balance_values(self.books.balances(), now())
+            return bodies.result(ids, values=values, odd_types=answer.odd_types)
+
+        return self._answer_later(body, result)
+
+    def transaction_status(self, body: dict[str, Any]) -> dict[str, Any]:
+        rules.transaction_status(body, shortcodes=self.shortcodes)
+        receipt = str(body["TransactionID"])
+
+        def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
+            if refusal := self._refusal(body, ids):
+                return refusal
+            taken = self.books.taken_with(receipt)
+            if taken is None:
+                return bodies.result(
+                    ids, code="SFC_IC0003", description="The transaction does not exist."
+                )
+            values = bodies.status_values(taken, shortcode=self.shortcode, status=answer.status)
+            return bodies.result(ids, receipt=receipt, values=values, odd_types=answer.odd_types)
+
+        return self._answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
+
+    def _refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
+        """Return the result for an initiator whose name or credential is wrong."""
+        credential = str(body["SecurityCredential"])
+        if body["Initiator"] == self.initiator and self.opens(credential):
+            return None
+        return bodies.result(ids, code="2001", description="The initiator information is invalid.")
+
+    def _answer_later(
+        self,
+        body: dict[str, Any],
+        result: Callable[[tuple[str, str], bodies.Answer], dict[str, Any]],
+        *,
+        script: str = "",
+    ) -> dict[str, Any]:
+        """Take a question and post its result, or what the script says instead."""
+        with self.books.lock:
+            wanted = self.next_answers.pop(0) if self.next_answers else script
+        answer = bodies.ANSWERS.get(wanted, bodies.Answer())
+        if answer.html:
+            raise Page
+        ids = (f"{self.books.new_id()}-1", f"AG_{now():%Y%m%d}_{secrets.token_hex(10)}")
+
+        def tell() -> None:
+            if answer.times_out:
+                post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+            for _ in range(answer.results):
+                post(str(body["ResultURL"]), result(ids, answer))
+
+        self.courier.later(tell, delay=self.callback_delay)
+        return {
+            "OriginatorConversationID": ids[0],
+            "ConversationID": ids[1],
+            "ResponseCode": "0",
+            "ResponseDescription": "Accept the service request successfully.",
+        }
+
     # --- Customer to business ---
 
     def register_urls(self, body: dict[str, Any], *, version: int) -> dict[str, Any]:
@@ -199,7 +289,7 @@ class Simulator:
 
     def _confirm(self, taken: Taken) -> None:
         if self.confirmation_url:
-            balance = sum(each.amount for each in self.took)
+            balance = self.books.balances()["Utility Account"]
             post(
                 self.confirmation_url,
                 bodies.c2b(
@@ -240,9 +330,12 @@ class Handler(BaseHTTPRequestHandler):
                 "errorCode": turned.code,
                 "errorMessage": turned.message,
             }
-        content = json.dumps(body).encode()
+        except Page:
+            status, body = 500, PAGE
+        content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        kind = "text/html" if isinstance(body, str) else "application/json"
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -283,9 +376,16 @@ class Handler(BaseHTTPRequestHandler):
                 phone=rules.phone(body.get("phone"), "phone"),
             )
         daraja = self.daraja
+        if path == "/_control/next":
+            if body.get("answer") not in bodies.ANSWERS:
+                raise invalid("answer")
+            daraja.next_answers.append(body["answer"])
+            return {"next": daraja.next_answers}
         doors = {
             "/mpesa/stkpush/v1/processrequest": daraja.stk_push,
             "/mpesa/stkpushquery/v1/query": daraja.stk_query,
+            "/mpesa/accountbalance/v1/query": daraja.account_balance,
+            "/mpesa/transactionstatus/v1/query": daraja.transaction_status,
             "/mpesa/c2b/v1/registerurl": partial(daraja.register_urls, version=1),
             "/mpesa/c2b/v2/registerurl": partial(daraja.register_urls, version=2),
             "/mpesa/c2b/v1/simulate": daraja.simulate,

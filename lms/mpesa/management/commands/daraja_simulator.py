@@ -5,6 +5,9 @@ import threading
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from lms import dates
+from lms.ledger import chart
+from lms.ledger.balances import Balance, balances
 from lms.mpesa.simulator import Simulator
 
 HABITS = """
@@ -16,12 +19,33 @@ Everyone else pays. A customer who pays the paybill by hand:
   curl -d '{"account": "LN000001", "amount": 500, "phone": "254712345678"}' URL/_control/pay
 The money taken so far:
   curl URL/_control/sent
+What becomes of the next question about balances or a receipt (timeout, drop, twice, odd, html,
+reversed); receipts that end in Q1 to Q5 bring the first five by themselves:
+  curl -d '{"answer": "timeout"}' URL/_control/next
 """
+
+
+def is_ours(credential: str) -> bool:
+    """Tell whether a credential is the one in the settings; an encrypted one cannot be read."""
+    return settings.DARAJA_SECURITY_CREDENTIAL in ("", credential)
+
+
+def money_at_start(text: str) -> dict[str, int]:
+    """Return what the accounts hold, in whole shillings, told or as the books have it today."""
+    if text != "books":
+        return {"utility": int(text)}
+    books = balances(dates.today())
+    paybill, utility, working = (
+        books.get(code, Balance()).net
+        for code in (chart.MPESA_PAYBILL, chart.MPESA_UTILITY, chart.MPESA_WORKING)
+    )
+    return {"utility": int(paybill + utility), "working": int(working)}
 
 
 class Command(BaseCommand):
     help = (
-        "Play Safaricom's Daraja on this machine until Ctrl-C: OAuth, STK push and query, C2B. "
+        "Play Safaricom's Daraja on this machine until Ctrl-C: OAuth, STK push and query, C2B, "
+        "account balance, transaction status. "
         "It checks requests as strictly as Safaricom and posts callbacks to the office. Keys, "
         "paybill and callback address are those of the settings; set DARAJA_URL to its address."
     )
@@ -36,7 +60,18 @@ class Command(BaseCommand):
             help="How long a customer takes to answer a prompt (2).",
         )
 
-    def handle(self, *, port: int, callback_delay: float, **options) -> None:
+        parser.add_argument(
+            "--utility",
+            type=money_at_start,
+            default="0",
+            metavar="KES|books",
+            help="What the utility account holds at the start, in whole shillings (0); “books” for "
+            "what the books say of 1020 to 1022.",
+        )
+
+    def handle(
+        self, *, port: int, callback_delay: float, utility: dict[str, int], **options
+    ) -> None:
         office = f"{settings.DARAJA_CALLBACK_BASE.rstrip('/')}/daraja/"
         door = f"{office}{settings.DARAJA_CALLBACK_SECRET}/"
         told = bool(settings.DARAJA_CALLBACK_SECRET)
@@ -50,6 +85,10 @@ class Command(BaseCommand):
                 callback_delay=callback_delay,
                 confirmation_url=f"{door}confirmation/" if told else "",
                 validation_url=f"{door}validation/" if told else "",
+                initiator=settings.DARAJA_INITIATOR,
+                opens=is_ours,
+                b2c_shortcode=str(settings.DARAJA_B2C_SHORTCODE),
+                **utility,
             )
         except OSError as error:
             raise CommandError(f"Port {port} cannot be used: {error.strerror}.") from error
