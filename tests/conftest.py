@@ -22,16 +22,13 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items) -> None:
-    """Let a file that starts processes or a browser keep to one xdist worker, and begin with it.
-
-    Its fixtures are dear; last, one worker would wait for the other.
-    """
-    for item in items:
-        if item.get_closest_marker("processes") or "browser" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Begin with what starts processes or a browser: last, one worker would wait for the other."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("processes") is None and "browser" not in item.path.parts
+        )
+    )
 
 
 @pytest.fixture(autouse=True)
