@@ -85,6 +85,9 @@ instalment           | fees raised                          | 1130           | 4
 instalment           | fees lowered                         | 4020           | 1130
 reschedule           | interest of the days added           | 1120           | 2040
 prepayment           | interest saved                       | 2040           | 1120
+prepayment           | interest that rounding adds          | 1120           | 2040
+prepayment           | earned by time, to be earned anew    | 4010 2050      | 2040
+prepayment           | earned by what was paid              | 2040           | 4010
 restructure          | interest that falls away             | 2040           | 1120
 restructure          | new interest                         | 1120           | 2040
 restructure          | arrears made principal               | 1110           | 1120 1130 1140
@@ -95,6 +98,8 @@ restructure          | rebate of capitalised interest       | 2045           | 1
 restructure          | and more of it                       | 1110           | 2045
 capitalised_interest | earned once the loan is paid back    | 2045           | 4010
 capitalised_interest | and owed again after all             | 4010           | 2045
+capitalised_interest | given up with what is owed           | 2045           | 5020
+capitalised_interest | and owed again after all             | 5020           | 2045
 write_off            | principal the allowance covers       | 1190           | 1110
 write_off            | principal beyond, fees, penalties    | 5020           | 1110 1130 1140
 write_off            | interest unearned or in suspense     | 2040 2050      | 1120
