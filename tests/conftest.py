@@ -22,6 +22,7 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-django then puts what flushes the database last
 def pytest_collection_modifyitems(items) -> None:
     """Begin with what starts processes or a browser: last, one worker would wait for the other."""
     items.sort(
