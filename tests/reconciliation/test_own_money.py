@@ -7,7 +7,7 @@ import pytest
 
 from lms.errors import Refused
 from lms.ledger import chart
-from lms.loans.operations import collection, lifecycle
+from lms.loans.operations import collection, lifecycle, transfers
 from lms.payments.models import Payment
 from lms.reconciliation import documents, proof
 from lms.reconciliation.models import Match
@@ -284,6 +284,22 @@ def test_cheques_clear_from_the_line_of_their_deposit():
     assert books.balances()[chart.CHEQUES] == 0
     assert list(verdicts(reconciliation)) == ["matched"]
     assert not documents.waiting_cheques().exists()
+
+
+def test_a_cheque_clears_in_the_books_of_the_branch_that_took_it():
+    kisumu = factories.branch("KSM", "Kisumu")
+    loan = factories.active(Decimal(10_000), on=date(2026, 10, 1))
+    transfers.transfer(
+        [loan], branch=kisumu, officer=None, reason="Moved", by=factories.kamau(), on=FIRST
+    )
+    cheque = a_cheque()
+    collection.allocate(cheque, loan, by=auma(), on=LAST)
+    bank_taken(begun(chart.BANK), "21/11/2026|FT9|CHEQUE DEPOSIT|700.00")
+
+    arriving.clear_cheques(line_of("FT9"), cheques=[cheque], by=auma(), on=LAST)
+
+    for branch in (factories.branch(), kisumu):
+        assert books.balances(branch=branch)[chart.CHEQUES] == 0
 
 
 def test_a_cheque_is_not_received_a_second_time():

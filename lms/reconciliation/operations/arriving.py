@@ -108,7 +108,7 @@ def _clear(cheque: Payment, line: StatementLine, *, on: date, by) -> JournalEntr
         on=on,
         narration=f"Cheque {cheque.reference} cleared",
         lines=[Line(line.account_id, chart.CHEQUES, cheque.amount)],
-        branch_id=cheque.branch_id,
+        branch_id=cheque.received_in_id,
         by=by,
         subject=cheque.number,
     )
