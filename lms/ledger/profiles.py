@@ -52,6 +52,16 @@ def must_be_clear(accounts: Iterable[Account]) -> None:
             raise Refused(f"Choose one of {names}: each stands for {code}.", field="accounts")
 
 
+def must_be_open(profile: PostingProfile) -> None:
+    """Hold a profile whose accounts are to change. Raises Refused once they are fixed."""
+    locked = PostingProfile.objects.select_for_update()
+    if profile.pk and locked.get(pk=profile.pk).is_fixed:
+        raise Refused(
+            f"Approved terms rely on {profile}: its accounts stay. Make a new profile.",
+            field="accounts",
+        )
+
+
 def fix(profile: PostingProfile, *, by, reason: str) -> None:
     """Fix the accounts of a profile for ever, as part of a decision that relies on them.
 

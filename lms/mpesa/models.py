@@ -43,7 +43,25 @@ class MpesaPaymentQuerySet(models.QuerySet):
         return self.open().filter(next_query_at__lte=now).order_by("next_query_at")
 
 
-class MpesaPayment(models.Model):
+class Stepwise:
+    """A record that goes from status to status, only as its NEXT allows."""
+
+    NEXT: dict[str, set[str]]
+
+    def can_become(self, status: str) -> bool:
+        return status in self.NEXT.get(self.status, ())
+
+    def _step(self, status: str) -> None:
+        """Take one step without saving it. Raises Refused for one that NEXT does not allow."""
+        if not self.can_become(status):
+            raise Refused(
+                f"{self.number} is {self.get_status_display().lower()}, "
+                f"so it cannot become {self.Status(status).label.lower()}."
+            )
+        self.status = status
+
+
+class MpesaPayment(Stepwise, models.Model):
     """An STK push we asked for, and what became of it. Paid is final."""
 
     class Status(models.TextChoices):
@@ -166,17 +184,9 @@ class MpesaPayment(models.Model):
         """Return Safaricom's result in plain words, or None while there is none."""
         return explain(self.result_code) if self.result_code else None
 
-    def can_become(self, status: str) -> bool:
-        return status in self.NEXT.get(self.status, ())
-
     def move_to(self, status: str, *, by, reason: str, fields: tuple[str, ...] = ()) -> None:
         """Take one step of NEXT, saving `fields` with it. Raises Refused for any other step."""
-        if not self.can_become(status):
-            raise Refused(
-                f"{self.number} is {self.get_status_display().lower()}, "
-                f"so it cannot become {self.Status(status).label.lower()}."
-            )
-        self.status = status
+        self._step(status)
         if status not in self.OPEN:
             self.next_query_at = None
         self.note(by=by, reason=reason, fields=("status", "next_query_at", *fields))
@@ -201,7 +211,7 @@ class InquiryQuerySet(models.QuerySet):
         return self.filter(ids | Q(originator_id=originator_id) if originator_id else ids)
 
 
-class Inquiry(models.Model):
+class Inquiry(Stepwise, models.Model):
     """A question to Safaricom whose answer comes later, as a callback. Asking moves no money."""
 
     class Kind(models.TextChoices):
@@ -295,17 +305,9 @@ class Inquiry(models.Model):
         said = f"{self.transaction_status} at Safaricom"
         return f"{said}: {kes(self.amount)}" if self.amount is not None else said
 
-    def can_become(self, status: str) -> bool:
-        return status in self.NEXT.get(self.status, ())
-
     def move_to(self, status: str, *, by, reason: str, fields: tuple[str, ...] = ()) -> None:
         """Take one step of NEXT, saving `fields` with it. Raises Refused for any other step."""
-        if not self.can_become(status):
-            raise Refused(
-                f"{self.number} is {self.get_status_display().lower()}, "
-                f"so it cannot become {self.Status(status).label.lower()}."
-            )
-        self.status = status
+        self._step(status)
         self._history_user, self._change_reason = by, reason[:100]
         self.save(update_fields=sorted({"status", *fields}))
 

@@ -39,8 +39,9 @@ DOCUMENTS = tuple(
         "arrived_slip__slip_number",
     )
 )
+OWN_TRANSFER = "own_transfer"  # the kind of own money that is booked from a line
 # Kinds of entries that move money of our own from one place to another.
-OWN_MONEY = ("funds_transfer", "banking", "own_transfer")
+OWN_MONEY = ("funds_transfer", "banking", OWN_TRANSFER)
 REVERSAL = "_reversal"
 SHOWN = ("entry_id", "date", "entry__kind", "entry__narration", "entry__reverses_id")
 

@@ -25,7 +25,6 @@ from lms.reconciliation.models import (
 )
 from lms.tills.models import Banking, FundsTransfer
 
-OWN_TRANSFER = "own_transfer"
 # Own money and cheques are on a statement within so many days of our paper, or much later seldom.
 DAYS_ON_THE_WAY = 10
 CHEQUE_WORDS = re.compile(r"\b(cheques?|chqs?|clearing)\b", re.IGNORECASE)
@@ -149,7 +148,7 @@ def _booked_from_other_lines(references: list[str]) -> Iterator[Document]:
         line__reference__in=references,
         is_live=True,
         match__how=Match.How.BOOKED,
-        match__entries__entry__kind=OWN_TRANSFER,
+        match__entries__entry__kind=books.OWN_TRANSFER,
         match__entries__entry__reversed_by__isnull=True,
     ).select_related("line__account")
     for one in found:

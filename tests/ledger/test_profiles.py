@@ -84,6 +84,16 @@ def test_two_accounts_for_one_place_are_refused(kamau):
     assert not profile.is_fixed
 
 
+def test_the_accounts_of_a_fixed_profile_are_not_chosen_anew(kamau):
+    profile = PostingProfile.objects.create(name="Business")
+    profile.accounts.add(account())
+    profiles.must_be_open(profile)
+    profiles.fix(profile, by=kamau, reason="Approved")
+
+    with pytest.raises(Refused, match="Approved terms rely on Business"):
+        profiles.must_be_open(profile)
+
+
 def test_an_account_that_stands_for_none_is_refused():
     with pytest.raises(Refused, match="stands for no common account"):
         profiles.must_be_clear([Account.objects.get(pk=chart.CASH)])

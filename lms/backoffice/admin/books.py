@@ -60,7 +60,7 @@ class AccountAdmin(StaffAdmin):
         if obj is None:
             return found
         fixed = ("code", "kind", "is_contra")
-        if obj.is_used or obj.is_ours or obj.profiles.exists():
+        if obj.is_relied_on:
             fixed += ("is_header", "stands_for")
         return (*found, *fixed)
 

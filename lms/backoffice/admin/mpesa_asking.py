@@ -187,13 +187,6 @@ class MpesaBalanceAdmin(Asking, StaffAdmin):
 
 
 # --- Questions -----------------------------------------------------------------------------------
-def ask_again(inquiry: Inquiry, *, by, on) -> Inquiry:
-    """Ask about the same payment once more. Raises Refused."""
-    return mpesa.ask_payment(
-        inquiry.receipt, by=by, at=dates.now(), push=inquiry.push, payment=inquiry.payment
-    )
-
-
 @admin.register(Inquiry)
 class InquiryAdmin(Asking, StaffAdmin):
     """What was asked of Safaricom and what it answered."""
@@ -300,7 +293,7 @@ class InquiryAdmin(Asking, StaffAdmin):
     def ask_again(self, request: HttpRequest, form, object_id) -> HttpResponse:
         inquiry = self.get_object(request, str(object_id))
         try:
-            made = ask_again(inquiry, by=request.user, on=dates.today())
+            made = mpesa.ask_again(inquiry, by=request.user, at=dates.now())
         except Refused as refusal:
             return self.show_refusal(request, form, refusal)
         return self.show_inquiry(request, made)

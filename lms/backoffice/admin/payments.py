@@ -31,7 +31,6 @@ from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.totals import Totals
 from lms.customers.models import Customer
-from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import collection
 from lms.money import kes
@@ -117,13 +116,6 @@ def match(payment: Payment, *, by, on, account: str, loan: Loan) -> Payment:
     placed = routing.match(payment, loan, by=by, on=on)
     routing.tell(placed, now=dates.now())
     return placed
-
-
-def ask_about(payment: Payment, *, by, on) -> Inquiry:
-    """Ask Safaricom what it knows of the receipt of a payment. Raises Refused."""
-    if payment.method != Payment.Method.MPESA or not payment.reference:
-        raise Refused(f"{payment.number} did not come by M-Pesa: Safaricom knows nothing of it.")
-    return mpesa.ask_payment(payment.reference, by=by, at=dates.now(), payment=payment)
 
 
 # --- Export ------------------------------------------------------------------------------
@@ -245,7 +237,7 @@ class PaymentActions(Asking):
         return self.perform(
             request,
             object_id,
-            ask_about,
+            lambda payment, *, by, on: mpesa.ask_about(payment, by=by, at=dates.now()),
             form,
             done=lambda inquiry: f"{inquiry.number}: {inquiry.get_status_display().lower()}.",
         )

@@ -30,6 +30,7 @@ class ProfileForm(forms.ModelForm):
     def clean_accounts(self):
         accounts = self.cleaned_data["accounts"]
         try:
+            profiles.must_be_open(self.instance)
             profiles.must_be_clear(accounts)
         except Refused as refusal:
             raise forms.ValidationError(refusal.message) from refusal

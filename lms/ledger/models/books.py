@@ -124,6 +124,11 @@ class Account(models.Model):
         """Whether operations post to it by its name in the chart."""
         return self.pk in chart.POSTED_TO
 
+    @property
+    def is_relied_on(self) -> bool:
+        """Whether its kind and side stay as they are: money was, or is to be, posted to it."""
+        return self.is_used or self.is_ours or self.profiles.exists()
+
     def clean(self) -> None:
         """Raise ValidationError for a place in the chart that would make its sums wrong."""
         super().clean()
@@ -144,7 +149,7 @@ class Account(models.Model):
         self._clean_switches(known)
         shape = ("kind", "is_header", "is_contra", "stands_for_id")
         changed = any(getattr(self, name) != getattr(known, name) for name in shape)
-        if changed and (self.is_used or self.is_ours or self.profiles.exists()):
+        if changed and self.is_relied_on:
             raise ValidationError("Money is posted to it: its kind and side stay as they are.")
 
     def _clean_switches(self, known: "Account") -> None:

@@ -18,6 +18,8 @@ from lms.mpesa.operations.inbox import (
 )
 from lms.mpesa.operations.inquiries import (
     JustAsked,
+    ask_about,
+    ask_again,
     ask_balances,
     ask_payment,
     close_unanswered,
@@ -31,6 +33,8 @@ __all__ = [
     "JustAsked",
     "Receipt",
     "apply",
+    "ask_about",
+    "ask_again",
     "ask_balances",
     "ask_payment",
     "attach",

@@ -44,7 +44,7 @@ def apply_balances(callback: Callback, result: Result, *, at: datetime) -> None:
     as_of = min(completed_at(result) or callback.received_at, callback.received_at)
     for one in held:
         _keep(one, inquiry=inquiry, as_of=as_of)
-    _answer(inquiry, result, at=at, reason="Balances received")
+    _close(inquiry, Status.ANSWERED, result, at=at, reason="Balances received")
     note = "; ".join(f"{one.account} {kes(one.current)}" for one in held)
     return settle(callback, Fate.APPLIED, note, at=at)
 
@@ -73,8 +73,9 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
     if inquiry.can_become(Status.ANSWERED):
         inquiry.transaction_status, inquiry.amount = found.status, found.amount
         inquiry.payer, inquiry.payee, inquiry.paid_at = found.payer, found.payee, found.paid_at
-        _answer(
+        _close(
             inquiry,
+            Status.ANSWERED,
             result,
             at=at,
             reason=f"Safaricom says {found.status}",
@@ -201,17 +202,6 @@ def _keep(one: Held, *, inquiry: Inquiry, as_of: datetime) -> None:
         is_latest=is_latest,
         inquiry=inquiry,
     )
-
-
-def _answer(
-    inquiry: Inquiry,
-    result: Result,
-    *,
-    at: datetime,
-    reason: str,
-    fields: tuple[str, ...] = (),
-) -> None:
-    _close(inquiry, Status.ANSWERED, result, at=at, reason=reason, fields=fields)
 
 
 def _fail(callback: Callback, inquiry: Inquiry, result: Result, *, at: datetime) -> None:

@@ -94,6 +94,18 @@ def ask_payment(
     return _record_outcome(inquiry, outcome)
 
 
+def ask_about(payment: Payment, *, by, at: datetime) -> Inquiry:
+    """Ask what Safaricom knows of the receipt of a payment. Raises Refused as `ask_payment`."""
+    if payment.method != Payment.Method.MPESA or not payment.reference:
+        raise Refused(f"{payment.number} did not come by M-Pesa: Safaricom knows nothing of it.")
+    return ask_payment(payment.reference, by=by, at=at, payment=payment)
+
+
+def ask_again(inquiry: Inquiry, *, by, at: datetime) -> Inquiry:
+    """Ask about the same payment once more, as a question of its own. Raises as `ask_payment`."""
+    return ask_payment(inquiry.receipt, by=by, at=at, push=inquiry.push, payment=inquiry.payment)
+
+
 def register_addresses(*, unreachable: str, by) -> Outcome:
     """Tell Safaricom where to post payments to the paybill. Raises Refused unless it agrees.
 

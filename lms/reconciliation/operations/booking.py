@@ -17,7 +17,7 @@ from lms.ledger.operations import Line, Posting, post, post_many, reverse
 from lms.money import ZERO, kes
 from lms.payments.models import Payment, normal_reference
 from lms.payments.operations import CASH_ACCOUNTS, AlreadyPosted
-from lms.reconciliation import documents
+from lms.reconciliation import books, documents
 from lms.reconciliation.documents import Document
 from lms.reconciliation.matching import Item, Pair
 from lms.reconciliation.models import (
@@ -48,7 +48,7 @@ CLEARED = "cheque_cleared"
 # itself calls it one. An RTGS, the dearest single tariff of a bank, stays below it; the fees of
 # schools and lawyers, which are no price of a transaction, are seldom as small.
 DEAREST_CHARGE = Decimal(1000)
-BOOKINGS = (CHARGE, CLEARED, documents.OWN_TRANSFER)
+BOOKINGS = (CHARGE, CLEARED, books.OWN_TRANSFER)
 # Accounts of our own between which money moves without being earned or spent.
 OWN_MONEY = (
     chart.CASH,
@@ -189,7 +189,7 @@ def book_transfer(
     if other.pk not in OWN_MONEY or other.pk == line.account_id:
         raise Refused(f"{other} is not another account of our own money.", field="other")
     return _book(
-        line, other=other.pk, kind=documents.OWN_TRANSFER, narration=reason, day=day, by=by, on=on
+        line, other=other.pk, kind=books.OWN_TRANSFER, narration=reason, day=day, by=by, on=on
     )
 
 
