@@ -48,9 +48,9 @@ class RegisterDialog(StaffDialog):
     """What M-Pesa does with a payment while our validation cannot be reached."""
 
     unreachable = forms.ChoiceField(
-        label="While this office cannot be reached, M-Pesa…",
+        label="While we cannot be reached, M-Pesa",
         choices=[
-            ("Completed", "takes the payment: it waits here unallocated at worst"),
+            ("Completed", "takes the payment; it waits unallocated"),
             ("Cancelled", "turns the customer away"),
         ],
         initial="Completed",
