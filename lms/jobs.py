@@ -24,6 +24,7 @@ from lms.notifications import operations as notifications
 from lms.notifications.models import REMINDERS, Message
 from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
+from lms.payouts import operations as payouts
 from lms.staff.models import Staff
 from lms.words import counted
 
@@ -120,8 +121,13 @@ def apply_callback(callback_id: int) -> str:
 
 
 def _place_what_it_names(callback: Callback) -> str:
-    """Place money that was booked without an account, once its confirmation names it."""
+    """Place money that was booked without an account, once its confirmation names it.
+
+    A payout whose fate it tells is taken back, or up again.
+    """
     callback.refresh_from_db()
+    if callback.b2c_id:
+        payouts.settle_answered(callback.b2c, on=dates.today())
     payment = callback.payment
     if callback.kind == Callback.Kind.CONFIRMATION and payment is not None:
         settled = routing.settle(payment, by=None, on=dates.today())
@@ -145,6 +151,20 @@ def query_pushes() -> int:
     for push in pushes:
         mpesa.query_push(push, now=now)
     return len(pushes)
+
+
+def see_to_payouts() -> str:
+    """Go on with batches, send what waits, take back what failed, ask about what is late.
+
+    What a crash left is carried on here. Raises Refused, so that the job counts as failed, where
+    customers cannot be paid from this machine.
+    """
+    on = dates.today()
+    batches = payouts.pay_batches(on=on, at=dates.now())
+    sent = mpesa.send_waiting(at=dates.now())
+    back = payouts.take_back_failed(on=on)
+    asked = mpesa.query_due(now=dates.now())
+    return f"{batches} of batches, {sent} sent, {back} taken back, {asked} asked about"
 
 
 def poll_balances() -> str:

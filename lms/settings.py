@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "lms.mpesa",
     "lms.loans",
     "lms.referrals",
+    "lms.payouts",
     "lms.reports",
     "lms.imports",
     "lms.reconciliation",
@@ -258,6 +259,12 @@ DARAJA_CONNECT_TIMEOUT = env.int("DARAJA_CONNECT_TIMEOUT", default=5)
 DARAJA_C2B_VERSION = env.str("DARAJA_C2B_VERSION", default="v2")
 # The shortcode money is paid out of, where it is not the paybill itself.
 DARAJA_B2C_SHORTCODE = env.str("DARAJA_B2C_SHORTCODE", default="")
+# v3 takes our own id of a payout, so that none is paid twice; v1 makes one of its own.
+DARAJA_B2C_VERSION = env.str("DARAJA_B2C_VERSION", default="v3")
+DARAJA_B2C_COMMAND = env.str("DARAJA_B2C_COMMAND", default="BusinessPayment")
+# Whole shillings: of one payment to a customer, and of all of them in a day.
+DARAJA_B2C_LARGEST = env.int("DARAJA_B2C_LARGEST", default=250_000)
+DARAJA_B2C_DAY = env.int("DARAJA_B2C_DAY", default=5_000_000)
 # 4 for a paybill, 2 for a till.
 DARAJA_IDENTIFIER_TYPE = env.str("DARAJA_IDENTIFIER_TYPE", default="4")
 # Who may ask for balances and payments. Their password travels encrypted to Safaricom's

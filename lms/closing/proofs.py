@@ -189,6 +189,8 @@ def _receipts(
         _held_elsewhere(by_place),
         lambda key: f"branch {key}",
     )
+    promised = Payout.objects.on_their_way().aggregate(sum=money.total(F("amount") - F("arrived")))
+    yield Proved("Payouts on their way", -booked(chart.PAYOUTS_ON_THEIR_WAY), promised["sum"])
     yield Proved("Funds held for chamas", -booked(chart.CHAMA_FUNDS), ZERO)
 
 

@@ -28,6 +28,7 @@ FIXED_ASSETS = "1500"
 ACCUMULATED_DEPRECIATION = "1590"
 UNALLOCATED = "2010"
 CUSTOMER_CREDIT = "2020"
+PAYOUTS_ON_THEIR_WAY = "2025"
 EXCISE_PAYABLE = "2030"
 UNEARNED_INTEREST = "2040"
 CAPITALISED_INTEREST = "2045"
@@ -105,6 +106,7 @@ ACCOUNTS = (
     _header("2000", "Owed to customers and others", "liability"),
     _kept(UNALLOCATED, "Unallocated receipts", "liability", "2000"),
     _kept(CUSTOMER_CREDIT, "Customer credit", "liability", "2000"),
+    _kept(PAYOUTS_ON_THEIR_WAY, "Payouts on their way", "liability", "2000"),
     Row(EXCISE_PAYABLE, "Excise duty payable", "liability", "2000"),
     _kept(UNEARNED_INTEREST, "Unearned interest", "liability", "2000"),
     _kept(CAPITALISED_INTEREST, "Capitalised interest not yet earned", "liability", "2000"),

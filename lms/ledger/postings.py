@@ -31,8 +31,11 @@ upfront              | and received from it                 | 1160           | 2
 upfront_credit       | held by another branch               | 2020           | 1160
 upfront_credit       | and received from it                 | 1160           | 2020
 upfront_credit       | these fees given back as credit      | 4020 2030      | 2020
-refund               | customer credit paid back            | 2020           | money 1160
-disbursement         | paid out to the customer             | 1110           | money 1160
+refund               | customer credit paid back            | 2020           | money 1160 2025
+payout_arrived       | Safaricom paid it                    | 2025           | 1021
+payout_late          | paid after it had been taken back    | 1050           | 1021
+payout_taken_up      | such money, for what it was sent for | 2025           | 1050
+disbursement         | paid out to the customer             | 1110           | money 1160 2025
 disbursement         | interest of the schedule             | 1120           | 2040
 disbursement         | interest that grace makes principal  | 1110           | 2045
 disbursement         | fee deducted or added, its excise    | 1110           | 4020 2030

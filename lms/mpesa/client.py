@@ -211,18 +211,26 @@ class Daraja:
         )
 
     def transaction_status(
-        self, receipt: str, *, shortcode: str, result_url: str, timeout_url: str
+        self,
+        receipt: str = "",
+        *,
+        shortcode: str,
+        result_url: str,
+        timeout_url: str,
+        originator_id: str = "",
     ) -> Outcome:
         """Ask what became of the payment with a receipt; the result comes to `result_url`.
 
+        A payment whose receipt nobody knows is named by the `originator_id` of its request.
         Raises as `account_balance`. Source: Daraja, Transaction Status.
         """
+        named = {"TransactionID": receipt} if receipt else {"OriginalConversationID": originator_id}
         return self._ask(
             Kind.STATUS,
             "/mpesa/transactionstatus/v1/query",
             {
                 "CommandID": "TransactionStatusQuery",
-                "TransactionID": receipt,
+                **named,
                 "Remarks": "Status",
                 "Occasion": "Status",
             },
@@ -230,6 +238,43 @@ class Daraja:
             result_url=result_url,
             timeout_url=timeout_url,
         )
+
+    def pay_customer(
+        self, *, originator_id: str, phone: str, amount: Decimal, result_url: str, timeout_url: str
+    ) -> Outcome:
+        """Pay `amount` whole KES to a customer's phone; what became of it comes to `result_url`.
+
+        Sent once. `originator_id` is ours and unique: version 3 refuses to pay the same one twice.
+        Whatever does not prove that nothing was begun is unknown, as is every failure inside
+        Safaricom. Raises Refused for what it would not take, and while no initiator is set up.
+        Source: Daraja, Business to Customer.
+        """
+        if not PHONE.fullmatch(phone):
+            raise Refused("The phone is not a Safaricom number like 254712345678.", field="phone")
+        for url in (result_url, timeout_url):
+            check_callback_url(url)
+        payload = {
+            "OriginatorConversationID": originator_id,
+            "InitiatorName": settings.DARAJA_INITIATOR,
+            "SecurityCredential": credentials.security_credential(),
+            "CommandID": settings.DARAJA_B2C_COMMAND,
+            "Amount": whole_shillings(amount),
+            "PartyA": str(settings.DARAJA_B2C_SHORTCODE or self.shortcode),
+            "PartyB": phone,
+            "Remarks": "Payout",
+            "QueueTimeOutURL": timeout_url,
+            "ResultURL": result_url,
+            "Occassion": "Payout",
+        }
+        version = settings.DARAJA_B2C_VERSION
+        if version == "v1":
+            del payload["OriginatorConversationID"]
+        outcome = self._post(Kind.B2C, f"/mpesa/b2c/{version}/paymentrequest", payload)
+        if outcome.state == State.ACCEPTED and not outcome.answer.get("ConversationID"):
+            return Outcome(State.UNKNOWN, "no-id", "Accepted without a ConversationID.")
+        if outcome.state == State.REJECTED and outcome.code.startswith(("5", "00.")):
+            return replace(outcome, state=State.UNKNOWN)
+        return outcome
 
     def register_c2b(
         self, *, confirmation_url: str, validation_url: str, unreachable: str

@@ -1,7 +1,7 @@
-"""Safaricom's STK result codes in plain words, and what to tell the customer.
+"""Safaricom's result codes in plain words, and what to tell the customer or to do.
 
-Pure: no Django. Source: Daraja 3.0, "M-Pesa Express", result codes; the codes that only
-developers report are marked.
+Pure: no Django. Source: Daraja 3.0, "M-Pesa Express" and "Business to Customer", result codes;
+the codes that only developers report are marked.
 """
 
 from dataclasses import dataclass
@@ -102,3 +102,70 @@ def explain(result_code: str) -> Explanation:
     if is_success(result_code):
         return EXPLANATIONS["0"]
     return EXPLANATIONS.get(result_code, _OTHER)
+
+
+# --- Payouts -------------------------------------------------------------------------------------
+_SETTING = "Report it to head office: a setting of the paybill is wrong. Nothing was paid."
+_INITIATOR = (
+    "Report it to head office: the initiator's name, password or certificate is wrong, or the "
+    "password ended. Nothing was paid."
+)
+_OWN_LIMIT = "Pay it out by bank or in cash, or in smaller parts on several days."
+
+PAYOUT_EXPLANATIONS: dict[str, Explanation] = {
+    "0": Explanation("Paid.", "Tell the customer that the money is on the phone.", Fate.PAID),
+    "1": Explanation(
+        "Our utility account is short of money.",
+        "Bring float into the utility account, then pay it out again.",
+    ),
+    "2": Explanation("The amount is below what M-Pesa pays.", "Pay it out in cash."),
+    "3": Explanation("The amount is above what M-Pesa pays at once.", _OWN_LIMIT),
+    "4": Explanation(
+        "The customer would receive more than M-Pesa allows in a day.",
+        "Pay the customer tomorrow, or by bank.",
+    ),
+    "8": Explanation(
+        "The customer's M-Pesa account would hold more than it may.",
+        "Ask the customer to move money out of M-Pesa, then pay it out again; or pay by bank.",
+    ),
+    "11": Explanation("Our shortcode is not active.", _SETTING),
+    "15": Explanation(
+        "Safaricom had this request before.",
+        "Ask Safaricom what became of the first before anything is paid again.",
+        Fate.PENDING,
+    ),
+    "17": Explanation("M-Pesa failed inside.", "Pay it out again a little later."),
+    "18": Explanation("The initiator's credential is wrong.", _INITIATOR),
+    "20": Explanation("The initiator is unknown.", _INITIATOR),
+    "21": Explanation("The initiator may not make payouts.", _INITIATOR),
+    "22": Explanation("The initiator is not active.", _INITIATOR),
+    "24": Explanation("Safaricom missed a part of the request.", _SETTING),
+    "25": Explanation("Safaricom could not read the request.", _SETTING),
+    "26": Explanation("M-Pesa is too busy.", "Pay it out again a little later."),
+    "29": Explanation("Our paybill may not make this kind of payout.", _SETTING),
+    "2001": Explanation("The initiator's name or credential is wrong.", _INITIATOR),
+    "2006": Explanation("Our shortcode is not active.", _SETTING),
+    "2028": Explanation("Our shortcode may not pay customers.", _SETTING),
+    "2040": Explanation(
+        "The customer's number is not registered for M-Pesa.",
+        "Ask the customer to register the number at an M-Pesa agent with the ID card, or for the "
+        "right number; until then pay by bank or in cash.",
+    ),
+    "8006": Explanation("The initiator's account is locked.", _INITIATOR),
+    "SFC_IC0003": Explanation(
+        "The customer's number is not on M-Pesa.",
+        "Check the number with the customer and correct it, or pay by bank or in cash.",
+    ),
+}
+_OTHER_PAYOUT = Explanation(
+    "M-Pesa gave a code that its documents do not list.",
+    "Ask Safaricom what became of it before anything is paid again.",
+    Fate.PENDING,
+)
+
+
+def explain_payout(result_code: str) -> Explanation:
+    """Return what the result code of a payout, as text, means and what to do."""
+    if is_success(result_code):
+        return PAYOUT_EXPLANATIONS["0"]
+    return PAYOUT_EXPLANATIONS.get(result_code, _OTHER_PAYOUT)

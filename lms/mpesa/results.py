@@ -42,6 +42,7 @@ class Result:
     result_code: str
     result_desc: str
     values: Mapping[str, list[Any]] = field(default_factory=dict)
+    transaction_id: str = ""
 
     @property
     def success(self) -> bool:
@@ -124,6 +125,7 @@ def parse_result(body: bytes | str) -> Result:
         result_code="" if given is None else code(given),
         result_desc=clean(inner.get("ResultDesc"), 200),
         values=_values(inner.get("ResultParameters")),
+        transaction_id=clean(inner.get("TransactionID"), 20),
     )
 
 
@@ -177,6 +179,61 @@ def payment_of(result: Result) -> Found:
         paid_at=moment(result.one("FinalisedTime"), "FinalisedTime")
         or moment(result.one("InitiatedTime"), "InitiatedTime"),
     )
+
+
+@dataclass(frozen=True)
+class PaidOut:
+    """What a result says of a payment that succeeded. `receiver` is "254708374149 - JOHN DOE"."""
+
+    receipt: str
+    amount: Decimal
+    receiver: str
+    paid_at: datetime | None
+
+
+def payout_of(result: Result) -> PaidOut:
+    """Return what the result of a payout that succeeded says of it. Raises MalformedCallback."""
+    return PaidOut(
+        receipt=receipt(
+            result.one("TransactionReceipt") or result.transaction_id, "TransactionReceipt"
+        ),
+        amount=amount(result.one("TransactionAmount"), "TransactionAmount"),
+        receiver=clean(result.one("ReceiverPartyPublicName"), 120),
+        paid_at=_completed(result.one("TransactionCompletedDateTime")),
+    )
+
+
+def fate_of(result: Result) -> Found:
+    """Return what Safaricom knows of a payout that was asked about. Raises MalformedCallback.
+
+    As `payment_of`, but a payout that did not succeed may have no receipt, and none that counts.
+    """
+    status = clean(result.one("TransactionStatus"), 30)
+    if STANDINGS.get(status.lower()) == Standing.COMPLETED:
+        return payment_of(result)
+    if not status:
+        raise MalformedCallback("TransactionStatus is missing.", "TransactionStatus")
+    return Found(
+        receipt="",
+        status=status,
+        standing=STANDINGS.get(status.lower(), Standing.UNKNOWN),
+        amount=None,
+        payer="",
+        payee="",
+        paid_at=None,
+    )
+
+
+def _completed(value: Any) -> datetime | None:
+    """Return a time written "06.07.2024 22:48:52" (East Africa Time), or None for anything else."""
+    digits = re.fullmatch(r"(\d{2})\.(\d{2})\.(\d{4}) (\d{2}):(\d{2}):(\d{2})", str(value).strip())
+    if digits is None:
+        return None
+    day, month, year, *clock = digits.groups()
+    try:
+        return moment(year + month + day + "".join(clock), "TransactionCompletedDateTime")
+    except MalformedCallback:
+        return None
 
 
 def number_of(party: str) -> str:

@@ -34,6 +34,19 @@ class PayoutQuerySet(models.QuerySet):
     def seen_by(self, staff) -> Self:
         return self if staff.sees_all_branches else self.filter(branch_id=staff.branch_id)
 
+    def numbered(self, text: str) -> Self:
+        """Return the payout with the number in the text (PO000012), or none."""
+        found = re.fullmatch(r"PO[\s-]*0*(\d{1,12})", text.strip().upper())
+        return self.filter(pk=int(found[1])) if found else self.none()
+
+    def on_their_way(self) -> Self:
+        """Payouts that were promised and have not all arrived: the books hold them as owed."""
+        return self.filter(status__in=Payout.PROMISED)
+
+    def needing_review(self) -> Self:
+        """Payouts that did not arrive, or only in part: a person must see to them."""
+        return self.filter(status__in=[Payout.Status.PARTLY, Payout.Status.FAILED])
+
 
 class PaymentQuerySet(models.QuerySet):
     def seen_by(self, staff) -> Self:
@@ -200,10 +213,38 @@ class Payout(models.Model):
         TOP_UP = "top_up", "Top-up"
         REFUND = "refund", "Refund of credit"
 
+    class Method(models.TextChoices):
+        CASH = "cash", "Cash"
+        MPESA = "mpesa", "M-Pesa"
+        BANK = "bank", "Bank"
+        CHEQUE = "cheque", "Cheque"
+        B2C = "b2c", "M-Pesa, sent by us"
+
+    class Status(models.TextChoices):
+        ON_ITS_WAY = "on_its_way", "On its way"
+        PARTLY = "partly", "Partly arrived"
+        FAILED = "failed", "Did not arrive"
+        PAID = "paid", "Paid"
+        REVERSED = "reversed", "Reversed"
+
+    # Money handed over is paid at once. Money that Safaricom is asked to pay is on its way until
+    # it says what became of it; a late success wins over a failure.
+    NEXT = {
+        Status.ON_ITS_WAY: {Status.PARTLY, Status.FAILED, Status.PAID},
+        Status.PARTLY: {Status.ON_ITS_WAY, Status.PAID},
+        Status.FAILED: {Status.ON_ITS_WAY, Status.PARTLY, Status.PAID, Status.REVERSED},
+        Status.PAID: {Status.REVERSED},
+    }
+    PROMISED = (Status.ON_ITS_WAY, Status.PARTLY, Status.FAILED)
+
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.DISBURSEMENT)
     method = models.CharField(max_length=9, choices=Method)
+    status = models.CharField(
+        max_length=10, choices=Status, default=Status.PAID, db_default=Status.PAID, editable=False
+    )
     reference = models.CharField(max_length=40, null=True, blank=True, unique=True)
     amount = MoneyField("amount (KES)")
+    arrived = MoneyField("arrived (KES)", default=ZERO, db_default=ZERO, editable=False)
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="payouts")
     subject = models.CharField("paid for", max_length=16, db_index=True)
     paid_on = models.DateField()
@@ -222,10 +263,39 @@ class Payout(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(status="reversed", reversed_on__isnull=False)
+                | (~Q(status="reversed") & Q(reversed_on__isnull=True)),
+                name="payout_reversed_on_a_day",
+            ),
+            # What is paid by hand is there; what is sent is there once Safaricom says so.
+            models.CheckConstraint(
+                condition=Q(status="reversed")
+                | Q(status="paid", arrived=F("amount"))
+                | Q(method="b2c", status="failed", arrived=0)
+                | Q(method="b2c", status__in=["on_its_way", "partly"], arrived__lt=F("amount")),
+                name="payout_status_follows_what_arrived",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["status", "-id"],
+                condition=Q(status__in=["on_its_way", "partly", "failed"]),
+                name="payout_by_open_status",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"PO{self.pk:06d} · {money.kes(self.amount)}"
+        return f"{self.number} · {money.kes(self.amount)}"
+
+    @property
+    def number(self) -> str:
+        return f"PO{self.pk:06d}" if self.pk else "PO(new)"
+
+    @property
+    def is_promised(self) -> bool:
+        """Tell whether the books still owe a part of it to the customer."""
+        return self.status in self.PROMISED
 
 
 class Refund(models.Model):

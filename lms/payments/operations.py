@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
@@ -12,6 +13,7 @@ from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.beginning import must_be_in_books
 from lms.ledger.books import must_be_open
+from lms.ledger.models import JournalEntry
 from lms.ledger.operations import COMMON, Accounts, Line, post, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
@@ -27,6 +29,8 @@ CASH_ACCOUNTS = {
     Payment.Method.REFINANCE: chart.REFINANCE_CLEARING,
     Payment.Method.INSURANCE: chart.BANK,
     Payment.Method.REWARD: chart.REFERRAL_REWARDS,
+    # Promised and sent, and paid once Safaricom says so.
+    Payout.Method.B2C: chart.PAYOUTS_ON_THEIR_WAY,
 }
 MPESA_RECEIPT = re.compile(r"[A-Z0-9]{8,12}")
 
@@ -207,7 +211,9 @@ def pay_out(
     debit: str = chart.LOAN_PRINCIPAL,
     accounts: Accounts = COMMON,
 ) -> Payout:
-    """Record money that left and post its entry, inside the caller's transaction.
+    """Record money that left, or is about to (method B2C), and post its entry.
+
+    Inside the caller's transaction. What is to be sent by M-Pesa is owed until it arrives.
 
     `lines` are the other transfers of the same event; the one that pays `amount` KES from where
     money of `method` lies against `debit` is added here. `key` names the event; `accounts` take the
@@ -251,6 +257,10 @@ def pay_out(
         entry=entry,
         paid_by=by,
     )
+    if method == Payout.Method.B2C:
+        payout.status = Payout.Status.ON_ITS_WAY
+    else:
+        payout.arrived = amount
     try:
         # No savepoint: whoever is refused here ends the transaction it belongs to.
         with transaction.atomic(savepoint=False):
@@ -262,22 +272,143 @@ def pay_out(
     return payout
 
 
-def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
-    """Reverse a payout whose money is back, with everything that its entry booked.
+def lock_payout(pk: int) -> Payout:
+    """Return a payout with its entry, locked until the transaction ends."""
+    rows = Payout.objects.select_for_update(of=("self",)).select_related("entry", "customer")
+    return rows.get(pk=pk)
 
-    Runs inside the caller's transaction. Raises Refused when it is reversed already.
+
+def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
+    """Reverse a payout whose money is back or never left, with everything that it booked.
+
+    Runs inside the caller's transaction. Raises Refused when it is reversed already, and while it
+    is on its way: nobody knows yet whether it arrives.
     """
-    payout = (
-        Payout.objects.select_for_update(of=("self",)).select_related("entry").get(pk=payout.pk)
-    )
+    payout = lock_payout(payout.pk)
     if payout.reversed_on:
         raise Refused(f"{payout} was reversed on {payout.reversed_on:%d %b %Y} already.")
+    if Payout.Status.REVERSED not in Payout.NEXT.get(payout.status, ()):
+        raise Refused(
+            f"{payout} is {payout.get_status_display().lower()}: it can be taken back once "
+            "Safaricom says that nothing of it arrives."
+        )
     on = max(on, payout.entry.date)
     mirror = reverse(payout.entry, reason=reason, on=on, by=by)
     cash.undo(payout.entry, mirror, reason=reason, by=by, on=on)
-    payout.reversed_on = on
+    for arrival in _arrivals(payout).filter(reversed_by=None).order_by("pk"):
+        reverse(arrival, reason=reason, on=max(on, arrival.date), by=by)
+    payout.reversed_on, payout.status = on, Payout.Status.REVERSED
     payout._history_user, payout._change_reason = by, reason[:100]
-    payout.save(update_fields=["reversed_on"])
+    payout.save(update_fields=["reversed_on", "status"])
+    return payout
+
+
+def _arrivals(payout: Payout):
+    """Return the entries that booked what Safaricom paid of a payout."""
+    return JournalEntry.objects.keyed(f"arrived:{payout.pk}:")
+
+
+class Arrival(NamedTuple):
+    """What was booked when Safaricom paid: the payout as it stands then, and the entry."""
+
+    payout: Payout
+    entry: JournalEntry
+
+
+def arrive(payout: Payout, *, amount: Decimal, reference: str, on: date) -> Arrival:
+    """Book that Safaricom paid `amount` KES of a payout, under its M-Pesa receipt.
+
+    Runs inside the caller's transaction; nobody is asked. What had been taken back before (a
+    failure that was none) lies in suspense until somebody takes it up. Raises Refused when the
+    receipt is booked already, and for more than was promised.
+    """
+    payout = lock_payout(payout.pk)
+    reference = normal_reference(reference)
+    if payout.status == Payout.Status.REVERSED:
+        return _book_arrival(
+            payout, amount, reference, kind="payout_late", debit=chart.SUSPENSE, on=on
+        )
+    if payout.arrived + amount > payout.amount:
+        raise Refused(f"{kes(payout.amount)} was promised as {payout.number}, and no more.")
+    arrival = _book_arrival(
+        payout,
+        amount,
+        reference,
+        kind="payout_arrived",
+        debit=chart.PAYOUTS_ON_THEIR_WAY,
+        on=on,
+    )
+    payout.arrived += amount
+    if not Payout.objects.filter(reference=reference).exists():
+        payout.reference = payout.reference or reference
+    is_whole = payout.arrived == payout.amount
+    if is_whole:
+        payout.status = Payout.Status.PAID
+    elif payout.status == Payout.Status.FAILED:
+        payout.status = Payout.Status.PARTLY
+    payout._history_user, payout._change_reason = None, f"Arrived: {reference}"
+    payout.save(update_fields=["arrived", "reference", "status"])
+    return arrival
+
+
+def _book_arrival(
+    payout: Payout, amount: Decimal, reference: str, *, kind: str, debit: str, on: date
+) -> Arrival:
+    entry = post(
+        kind=kind,
+        reference=f"arrived:{payout.pk}:{reference}",
+        on=max(on, payout.entry.date),
+        narration=f"{payout.number} paid by M-Pesa {reference}",
+        lines=[Line(debit, chart.MPESA_UTILITY, amount)],
+        branch_id=payout.branch_id,
+        by=None,
+        subject=payout.number,
+    )
+    return Arrival(payout, entry)
+
+
+def take_up(payout: Payout, late: Payout, *, amount: Decimal, reference: str, on: date) -> Payout:
+    """Book that money which left for a payout taken back since pays for another one.
+
+    Runs inside the caller's transaction. `late` was reversed before its money left after all, and
+    that money waits in suspense, in the books of the branch of `late`.
+    """
+    payout = lock_payout(payout.pk)
+    post(
+        kind="payout_taken_up",
+        reference=f"arrived:{payout.pk}:{reference}",
+        on=max(on, payout.entry.date),
+        narration=f"{payout.number} was paid by M-Pesa {reference}, sent for {late.number}",
+        lines=[Line(chart.PAYOUTS_ON_THEIR_WAY, chart.SUSPENSE, amount)],
+        branch_id=payout.branch_id,
+        by=None,
+        subject=payout.number,
+    )
+    payout.arrived += amount
+    if not Payout.objects.filter(reference=reference).exists():
+        payout.reference = reference
+    payout.status = (
+        Payout.Status.PAID if payout.arrived == payout.amount else Payout.Status.ON_ITS_WAY
+    )
+    payout._history_user, payout._change_reason = None, f"Arrived: {reference}"
+    payout.save(update_fields=["arrived", "reference", "status"])
+    return payout
+
+
+def set_payout_status(payout: Payout, status: str, *, reason: str, by=None) -> Payout:
+    """Take one step of a payout that is on its way, inside the caller's transaction.
+
+    Raises Refused for a step that `Payout.NEXT` does not allow.
+    """
+    payout = lock_payout(payout.pk)
+    if status not in Payout.NEXT.get(payout.status, ()):
+        raise Refused(
+            f"{payout} is {payout.get_status_display().lower()}, so it cannot become "
+            f"{Payout.Status(status).label.lower()}."
+        )
+    payout.status = status
+    payout._history_user, payout._change_reason = by, reason[:100]
+    payout.save(update_fields=["status"])
     return payout
 
 

@@ -35,6 +35,7 @@ DOCUMENTS = tuple(
     for document in (
         "payment__reference",
         "payout__reference",
+        "b2c_payment__receipt",
         "funds_transfer__reference",
         "arrived_slip__slip_number",
     )

@@ -14,6 +14,7 @@ from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Replace, Upper
 
 from lms.ledger import chart
+from lms.mpesa.models import B2cPayment
 from lms.payments.models import Payment, Payout
 from lms.reconciliation import books, matching
 from lms.reconciliation.models import (
@@ -121,7 +122,15 @@ def _slips(references: list[str]) -> Iterator[Document]:
 
 
 def _payouts(references: list[str]) -> Iterator[Document]:
-    for payout in Payout.objects.filter(reversed_on__isnull=True, reference__in=references):
+    for part in B2cPayment.objects.filter(receipt__in=references).select_related("payout"):
+        yield Document(
+            part.receipt,
+            f"{part.number} of {part.payout} was paid under this receipt: match the line with its "
+            "entry.",
+            (part.amount,),
+        )
+    by_hand = Payout.objects.exclude(method=Payout.Method.B2C)
+    for payout in by_hand.filter(reversed_on__isnull=True, reference__in=references):
         yield Document(
             payout.reference,
             f"{payout} was paid out under this reference: match the line with its entry, or "

@@ -29,6 +29,7 @@ class DarajaRequest(models.Model):
         BALANCE = "balance", "Account balance"
         STATUS = "status", "Transaction status"
         REGISTER = "register", "Register addresses"
+        B2C = "b2c", "Payout"
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", "Accepted"

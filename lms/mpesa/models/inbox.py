@@ -9,6 +9,7 @@ from django.db.models import Q
 from lms.errors import Refused
 from lms.money import MoneyField
 from lms.mpesa.models.inquiries import Inquiry
+from lms.mpesa.models.payouts import B2cPayment
 from lms.mpesa.models.pushes import MpesaPayment
 from lms.payments.models import Payment
 
@@ -19,9 +20,11 @@ class CallbackQuerySet(models.QuerySet):
         if staff.sees_all_branches:
             return self
         balances = [Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT]
-        unowned = Q(payment=None, push=None) & ~Q(kind__in=balances)
-        pushed = Q(payment=None, push__customer__branch_id=staff.branch_id)
-        return self.filter(Q(payment__branch_id=staff.branch_id) | pushed | unowned)
+        unowned = Q(payment=None, push=None, b2c=None) & ~Q(kind__in=balances)
+        asked = Q(push__customer__branch_id=staff.branch_id)
+        asked |= Q(b2c__payout__branch_id=staff.branch_id)
+        asked &= Q(payment=None)
+        return self.filter(Q(payment__branch_id=staff.branch_id) | asked | unowned)
 
     def waiting(self, *, before: datetime) -> Self:
         """Callbacks stored before an instant that nobody has applied yet: a crash left them."""
@@ -42,6 +45,8 @@ class Callback(models.Model):
         BALANCE_TIMEOUT = "balance-timeout", "Balance timeout"
         STATUS = "status", "Payment status result"
         STATUS_TIMEOUT = "status-timeout", "Payment status timeout"
+        B2C = "b2c", "Payout result"
+        B2C_TIMEOUT = "b2c-timeout", "Payout timeout"
 
     class Status(models.TextChoices):
         RECEIVED = "received", "Received"
@@ -80,6 +85,14 @@ class Callback(models.Model):
     )
     inquiry = models.ForeignKey(
         Inquiry, models.PROTECT, null=True, blank=True, related_name="callbacks"
+    )
+    b2c = models.ForeignKey(
+        B2cPayment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        verbose_name="M-Pesa payout",
     )
 
     objects = CallbackQuerySet.as_manager()

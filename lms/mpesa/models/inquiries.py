@@ -8,6 +8,7 @@ from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from lms.money import MoneyField, kes
+from lms.mpesa.models.payouts import B2cPayment
 from lms.mpesa.models.pushes import MpesaPayment
 from lms.mpesa.models.steps import Stepwise
 from lms.payments.models import Payment
@@ -19,6 +20,7 @@ class InquiryQuerySet(models.QuerySet):
         if staff.sees_all_branches:
             return self
         own = Q(asked_by__branch_id=staff.branch_id) | Q(payment__branch_id=staff.branch_id)
+        own |= Q(b2c__payout__branch_id=staff.branch_id)
         return self.filter(own | Q(push__customer__branch_id=staff.branch_id))
 
     def answered_by(self, *, conversation_id: str, originator_id: str) -> Self:
@@ -33,6 +35,7 @@ class Inquiry(Stepwise, models.Model):
     class Kind(models.TextChoices):
         BALANCE = "balance", "Balances"
         STATUS = "status", "A payment"
+        PAYOUT = "payout", "A payout"
 
     class Status(models.TextChoices):
         ASKED = "asked", "Being asked"
@@ -64,6 +67,14 @@ class Inquiry(Stepwise, models.Model):
     payment = models.ForeignKey(
         Payment, models.PROTECT, null=True, blank=True, related_name="inquiries"
     )
+    b2c = models.ForeignKey(
+        B2cPayment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="inquiries",
+        verbose_name="M-Pesa payout",
+    )
     status = models.CharField(max_length=8, choices=Status, default=Status.ASKED, editable=False)
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
@@ -94,14 +105,19 @@ class Inquiry(Stepwise, models.Model):
         permissions = [("ask_inquiry", "Can ask Safaricom about balances and payments")]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="balance", receipt="") | (Q(kind="status") & ~Q(receipt="")),
+                condition=Q(kind="balance", receipt="")
+                | (Q(kind="status") & ~Q(receipt=""))
+                | Q(kind="payout", b2c__isnull=False),
                 name="inquiry_about_a_payment_names_it",
             ),
         ]
         indexes = [models.Index(fields=["kind", "shortcode", "-asked_at"], name="inquiry_by_kind")]
 
     def __str__(self) -> str:
-        return f"{self.number} · {self.receipt or f'balances of {self.shortcode}'}"
+        about = self.receipt or (
+            self.b2c.number if self.b2c_id else f"balances of {self.shortcode}"
+        )
+        return f"{self.number} · {about}"
 
     @property
     def number(self) -> str:

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from lms.money import kes
 from lms.mpesa.callbacks import MalformedCallback, is_phone_of
-from lms.mpesa.models import Callback, Inquiry, MpesaBalance, MpesaPayment
+from lms.mpesa.models import B2cPayment, Callback, Inquiry, MpesaBalance, MpesaPayment
 from lms.mpesa.operations.inbox import Receipt, money, settle
 from lms.mpesa.operations.inquiries import our_shortcodes
+from lms.mpesa.operations.payout_answers import apply_fate
+from lms.mpesa.operations.payouts import note_unknown_there
 from lms.mpesa.results import (
     Found,
     Held,
@@ -17,6 +19,7 @@ from lms.mpesa.results import (
     Standing,
     balances_of,
     completed_at,
+    fate_of,
     name_of,
     number_of,
     payment_of,
@@ -24,13 +27,16 @@ from lms.mpesa.results import (
 from lms.payments.models import Payment
 
 Status = Inquiry.Status
+BALANCES = (Inquiry.Kind.BALANCE,)
+FATES = (Inquiry.Kind.STATUS, Inquiry.Kind.PAYOUT)
 Fate = Callback.Status
+UNKNOWN_THERE = "SFC_IC0003"  # Safaricom has no such payment
 STILL_BEING_ASKED = timedelta(minutes=2)  # longer than any answer to a question may take
 
 
 def apply_balances(callback: Callback, result: Result, *, at: datetime) -> None:
     """Keep the balances that a result tells."""
-    inquiry = _answered(callback, result, kind=Inquiry.Kind.BALANCE, at=at)
+    inquiry = _answered(callback, result, kinds=BALANCES, at=at)
     if inquiry is None:
         return None
     if not result.success:
@@ -55,21 +61,30 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
     The result says nothing of the account that the customer typed: that of the request which the
     payment answers is taken, or none.
     """
-    inquiry = _answered(callback, result, kind=Inquiry.Kind.STATUS, at=at)
+    inquiry = _answered(callback, result, kinds=FATES, at=at)
     if inquiry is None:
         return None
     if not result.success:
+        if inquiry.b2c_id and result.result_code == UNKNOWN_THERE:
+            note_unknown_there(inquiry)
         return _fail(callback, inquiry, result, at=at)
     try:
-        found = payment_of(result)
+        found = fate_of(result) if inquiry.b2c_id else payment_of(result)
     except MalformedCallback as error:
         return _unreadable(callback, inquiry, error, at=at)
-    if found.receipt != inquiry.receipt:
+    if inquiry.receipt and found.receipt != inquiry.receipt:
         note = f"{inquiry.number} asked about {inquiry.receipt}, not {found.receipt}."
         return settle(callback, Fate.REVIEW, note, at=at)
     callback.receipt, callback.amount, callback.paid_at = found.receipt, found.amount, found.paid_at
     callback.phone = number_of(found.payer) or found.payer.partition(" - ")[0][:64]
     callback.payer_name = name_of(found.payer)
+    _write_down(inquiry, found, result, at=at)
+    if inquiry.b2c_id:
+        return apply_fate(callback, inquiry, found, at=at)
+    return _weigh(callback, inquiry, found, at=at)
+
+
+def _write_down(inquiry: Inquiry, found: Found, result: Result, *, at: datetime) -> None:
     if inquiry.can_become(Status.ANSWERED):
         inquiry.transaction_status, inquiry.amount = found.status, found.amount
         inquiry.payer, inquiry.payee, inquiry.paid_at = found.payer, found.payee, found.paid_at
@@ -81,17 +96,12 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
             reason=f"Safaricom says {found.status}",
             fields=("transaction_status", "amount", "payer", "payee", "paid_at"),
         )
-    return _weigh(callback, inquiry, found, at=at)
 
 
 def apply_timeout(callback: Callback, result: Result, *, at: datetime) -> None:
     """Write down that Safaricom did not get round to a question: nothing is known."""
-    kind = (
-        Inquiry.Kind.BALANCE
-        if callback.kind == Callback.Kind.BALANCE_TIMEOUT
-        else Inquiry.Kind.STATUS
-    )
-    inquiry = _answered(callback, result, kind=kind, at=at)
+    kinds = BALANCES if callback.kind == Callback.Kind.BALANCE_TIMEOUT else FATES
+    inquiry = _answered(callback, result, kinds=kinds, at=at)
     if inquiry is None:
         return None
     if inquiry.can_become(Status.UNKNOWN):
@@ -100,23 +110,26 @@ def apply_timeout(callback: Callback, result: Result, *, at: datetime) -> None:
     return settle(callback, Fate.IGNORED, note, at=at)
 
 
-def _answered(callback: Callback, result: Result, *, kind: str, at: datetime) -> Inquiry | None:
+def _answered(
+    callback: Callback, result: Result, *, kinds: tuple[str, ...], at: datetime
+) -> Inquiry | None:
     """Return, locked, the question that a result answers; without one the callback is settled.
 
     While a question is on its way its id is not known yet: the callback then waits its turn.
     """
     callback.conversation_id = result.conversation_id or result.originator_id
-    ours = Inquiry.objects.filter(kind=kind).answered_by(
+    ours = Inquiry.objects.filter(kind__in=kinds).answered_by(
         conversation_id=result.conversation_id, originator_id=result.originator_id
     )
     found = list(ours[:2])
     if len(found) != 1:
         since = at - STILL_BEING_ASKED
-        if Inquiry.objects.filter(kind=kind, status=Status.ASKED, asked_at__gt=since).exists():
+        on_its_way = Inquiry.objects.filter(kind__in=kinds, status=Status.ASKED)
+        if on_its_way.filter(asked_at__gt=since).exists():
             callback.save(update_fields=["conversation_id"])
             return None
         # Balances are asked for again anyway; a payment is not.
-        is_balance = kind == Inquiry.Kind.BALANCE
+        is_balance = kinds == BALANCES
         settle(
             callback,
             Fate.IGNORED if is_balance else Fate.REVIEW,
@@ -127,7 +140,10 @@ def _answered(callback: Callback, result: Result, *, kind: str, at: datetime) ->
     push_id = found[0].push_id
     if push_id:  # Requests are locked before questions.
         callback.push = MpesaPayment.objects.select_for_update().get(pk=push_id)
+    if b2c_id := found[0].b2c_id:
+        callback.b2c = B2cPayment.objects.select_for_update().get(pk=b2c_id)
     callback.inquiry = Inquiry.objects.select_for_update().get(pk=found[0].pk)
+    callback.inquiry.b2c = callback.b2c
     return callback.inquiry
 
 

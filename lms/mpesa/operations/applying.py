@@ -8,6 +8,7 @@ from lms.mpesa.callbacks import MalformedCallback, parse_c2b, parse_stk
 from lms.mpesa.models import Callback
 from lms.mpesa.operations.answers import apply_balances, apply_status, apply_timeout
 from lms.mpesa.operations.inbox import Receipt, apply_confirmation, apply_stk, lock, settle
+from lms.mpesa.operations.payout_answers import apply_b2c, apply_b2c_timeout
 from lms.mpesa.results import parse_result
 
 MAX_ATTEMPTS = 8  # at applying one callback
@@ -19,6 +20,8 @@ READERS = {
     Kind.BALANCE_TIMEOUT: (parse_result, apply_timeout),
     Kind.STATUS: (parse_result, apply_status),
     Kind.STATUS_TIMEOUT: (parse_result, apply_timeout),
+    Kind.B2C: (parse_result, apply_b2c),
+    Kind.B2C_TIMEOUT: (parse_result, apply_b2c_timeout),
 }
 
 

@@ -2,7 +2,7 @@
 
 The room above books: `apply` (in applying.py) returns the money, `attach` ends the story. Each
 step may run again: the M-Pesa receipt decides what was done already. Locks are taken in one order:
-callback, request, inquiry, payment.
+callback, request or payment to a customer, inquiry, payment or payout.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ Status = MpesaPayment.Status
 # What reading a body writes on its row.
 READ = (
     "checkout_id", "conversation_id", "receipt", "amount", "account", "phone", "payer_name",
-    "paid_at", "push", "inquiry",
+    "paid_at", "push", "inquiry", "b2c",
 )  # fmt: skip
 
 

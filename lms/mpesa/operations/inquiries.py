@@ -9,12 +9,11 @@ from django.conf import settings
 from django.db import transaction
 
 from lms.errors import Refused
-from lms.mpesa import credentials
 from lms.mpesa.callbacks import MalformedCallback, clean
 from lms.mpesa.callbacks import receipt as read_receipt
-from lms.mpesa.client import Daraja, Outcome, State, check_callback_url
-from lms.mpesa.models import Callback, DarajaRequest, Inquiry, MpesaPayment
-from lms.mpesa.operations.addresses import callback_url_of
+from lms.mpesa.client import Daraja, Outcome, State
+from lms.mpesa.models import B2cPayment, Callback, DarajaRequest, Inquiry, MpesaPayment
+from lms.mpesa.operations.addresses import answer_addresses, callback_url_of
 from lms.payments.models import Payment, normal_reference
 
 Kind = Inquiry.Kind
@@ -44,7 +43,7 @@ def ask_balances(*, by, at: datetime) -> list[Inquiry]:
     The answers come as callbacks. Raises Refused while no initiator is set up, and within half a
     minute of a question that is still open.
     """
-    urls = _addresses(Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT)
+    urls = answer_addresses(Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT)
     _refuse_repeat(Inquiry.objects.filter(kind=Kind.BALANCE), at=at)
     asked = []
     for shortcode in our_shortcodes():
@@ -75,7 +74,7 @@ def ask_payment(
         raise Refused(
             "An M-Pesa receipt is 10 letters and digits, like UKL7AB12CD.", field="receipt"
         ) from None
-    urls = _addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
+    urls = answer_addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
     _refuse_repeat(Inquiry.objects.filter(kind=Kind.STATUS, receipt=receipt), at=at)
     shortcode = str(settings.DARAJA_SHORTCODE)
     inquiry = _save(
@@ -101,8 +100,34 @@ def ask_about(payment: Payment, *, by, at: datetime) -> Inquiry:
     return ask_payment(payment.reference, by=by, at=at, payment=payment)
 
 
+def ask_payout(part: B2cPayment, *, by, at: datetime) -> Inquiry:
+    """Ask what became of a payment to a customer, by its receipt or else by our own id.
+
+    Its fate is written down when the answer comes. Raises Refused as `ask_balances`.
+    """
+    urls = answer_addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
+    _refuse_repeat(Inquiry.objects.filter(kind=Kind.PAYOUT, b2c=part), at=at)
+    shortcode = our_shortcodes()[-1]
+    inquiry = _save(
+        Inquiry(
+            kind=Kind.PAYOUT,
+            shortcode=shortcode,
+            receipt=part.receipt or "",
+            b2c=part,
+            asked_by=by,
+            asked_at=at,
+        )
+    )
+    outcome = Daraja(by=by, about=inquiry.number).transaction_status(
+        part.receipt or "", originator_id=part.originator_id, shortcode=shortcode, **urls
+    )
+    return _record_outcome(inquiry, outcome)
+
+
 def ask_again(inquiry: Inquiry, *, by, at: datetime) -> Inquiry:
     """Ask about the same payment once more, as a question of its own. Raises as `ask_payment`."""
+    if inquiry.b2c_id:
+        return ask_payout(inquiry.b2c, by=by, at=at)
     return ask_payment(inquiry.receipt, by=by, at=at, push=inquiry.push, payment=inquiry.payment)
 
 
@@ -138,17 +163,6 @@ def close_unanswered(*, before: datetime) -> int:
 def forget_requests(*, before: datetime) -> int:
     """Delete the log of requests sent before an instant; return how many there were."""
     return DarajaRequest.objects.filter(sent_at__lt=before).delete()[0]
-
-
-def _addresses(result: str, timeout: str) -> dict[str, str]:
-    """Return where the answer goes. Raises Refused while Safaricom cannot be asked from here."""
-    if not credentials.is_set_up():
-        raise Refused("Safaricom cannot be asked from this machine: DARAJA_INITIATOR is empty.")
-    credentials.security_credential()
-    urls = {"result_url": callback_url_of(result), "timeout_url": callback_url_of(timeout)}
-    for url in urls.values():
-        check_callback_url(url)
-    return urls
 
 
 def _refuse_repeat(alike, *, at: datetime) -> None:

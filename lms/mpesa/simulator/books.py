@@ -79,9 +79,11 @@ class Books:
     tokens_made: int = 0
     prompts: dict[str, Prompt] = field(default_factory=dict)
     took: list[Taken] = field(default_factory=list)
+    receipts: set[str] = field(default_factory=set)
     # What the accounts of the paybill held before the first payment, in whole KES.
     utility: int = 0
     working: int = 0
+    paid_out: int = 0  # of the utility account, to customers
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def new_id(self) -> str:
@@ -136,7 +138,9 @@ class Books:
             return {
                 "Working Account": self.working,
                 "Float Account": 0,
-                "Utility Account": self.utility + sum(taken.amount for taken in self.took),
+                "Utility Account": (
+                    self.utility + sum(taken.amount for taken in self.took) - self.paid_out
+                ),
                 "Charges Paid Account": -23 * len(self.took),
                 "Organization Settlement Account": 0,
             }
@@ -150,12 +154,23 @@ class Books:
         """Take money from a customer under a receipt number like Safaricom's."""
         with self.lock:
             moment = now()
-            used = {taken.receipt for taken in self.took}
-            while (receipt := _receipt(moment)) in used or receipt[-2:] in SCRIPTED:
-                continue
-            taken = Taken(receipt, amount, account, phone, moment, checkout_id)
+            taken = Taken(new_receipt(self), amount, account, phone, moment, checkout_id)
             self.took.append(taken)
             return taken
+
+
+def full_name(phone: str) -> str:
+    """Return the same whole name for a phone each time."""
+    return " ".join(filter(None, name_of(phone)))
+
+
+def new_receipt(books: Books) -> str:
+    """Return a receipt that nothing else has, and none that scripts use."""
+    with books.lock:
+        while (receipt := _receipt(now())) in books.receipts or receipt[-2:] in SCRIPTED:
+            continue
+        books.receipts.add(receipt)
+        return receipt
 
 
 def _receipt(day: datetime) -> str:

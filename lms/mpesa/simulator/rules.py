@@ -21,7 +21,7 @@ BALANCE_FIELDS = (
     "Initiator", "SecurityCredential", "CommandID", "PartyA", "IdentifierType", "Remarks",
     "QueueTimeOutURL", "ResultURL",
 )  # fmt: skip
-STATUS_FIELDS = (*BALANCE_FIELDS, "TransactionID")
+STATUS_FIELDS = BALANCE_FIELDS
 CREDENTIAL_LENGTHS = (172, 344, 684)  # base64 of what a key of 1024, 2048 or 4096 bits makes
 REGISTER_FIELDS = ("ShortCode", "ResponseType", "ConfirmationURL", "ValidationURL")
 
@@ -34,6 +34,10 @@ class Turned(Exception):
         self.status = status
         self.code = code
         self.message = message
+
+
+class Page(Exception):
+    """The gateway answers an HTML page in place of Daraja."""
 
 
 def invalid(field: str) -> Turned:
@@ -114,7 +118,8 @@ def account_balance(body: Mapping[str, Any], *, shortcodes: tuple[str, ...]) -> 
 def transaction_status(body: Mapping[str, Any], *, shortcodes: tuple[str, ...]) -> None:
     """Raise Turned for anything that Transaction Status would not take."""
     _initiated(body, STATUS_FIELDS, command="TransactionStatusQuery", shortcodes=shortcodes)
-    if not RECEIPT.fullmatch(str(body["TransactionID"])):
+    named = body.get("OriginalConversationID") or body.get("OriginatorConversationID")
+    if not named and not RECEIPT.fullmatch(str(body.get("TransactionID", ""))):
         raise invalid("TransactionID")
 
 
@@ -138,10 +143,14 @@ def _initiated(
         raise invalid("Occasion")
     callback_url(body["QueueTimeOutURL"], "QueueTimeOutURL")
     callback_url(body["ResultURL"], "ResultURL")
-    credential = body["SecurityCredential"]
+    credential(body["SecurityCredential"])
+
+
+def credential(value: Any) -> None:
+    """Raise Turned unless a SecurityCredential has the shape of one."""
     try:
-        base64.b64decode(str(credential), validate=True)
+        base64.b64decode(str(value), validate=True)
     except ValueError:
         raise invalid("SecurityCredential") from None
-    if len(str(credential)) not in CREDENTIAL_LENGTHS:
+    if len(str(value)) not in CREDENTIAL_LENGTHS:
         raise invalid("SecurityCredential")

@@ -2,8 +2,9 @@
 
 A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
-GET /_control/sent lists the money taken, POST /_control/next {answer} says what becomes of the
-initiator's next question (`bodies.ANSWERS`).
+GET /_control/sent lists the money taken, GET /_control/paid what was paid to customers
+(`payouts.HABITS`), POST /_control/next {answer} says what becomes of the initiator's next question
+(`bodies.ANSWERS`).
 """
 
 import base64
@@ -17,20 +18,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from lms.mpesa.simulator import bodies, rules
+from lms.mpesa.simulator import bodies, payouts, rules
 from lms.mpesa.simulator.books import Books, Prompt, Taken, now
 from lms.mpesa.simulator.courier import Courier, post
-from lms.mpesa.simulator.rules import Turned, invalid
+from lms.mpesa.simulator.rules import Page, Turned, invalid
 
 LARGEST_BODY = 65536
 REPEAT_WINDOW = timedelta(minutes=2)
 
 
 PAGE = "<html><head><title>500</title></head><body>Internal Server Error</body></html>"
-
-
-class Page(Exception):
-    """The gateway answers an HTML page in place of Daraja."""
 
 
 class Simulator:
@@ -70,6 +67,7 @@ class Simulator:
         self.shortcodes = (shortcode, b2c_shortcode or shortcode)
         self.next_answers: list[str] = []
         self.books = Books(utility=utility, working=working)
+        self.paid = payouts.PaidBooks()
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True
@@ -191,11 +189,16 @@ class Simulator:
 
     def transaction_status(self, body: dict[str, Any]) -> dict[str, Any]:
         rules.transaction_status(body, shortcodes=self.shortcodes)
-        receipt = str(body["TransactionID"])
+        receipt = str(body.get("TransactionID", ""))
+        named = body.get("OriginalConversationID") or body.get("OriginatorConversationID")
 
         def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
             if refusal := self._refusal(body, ids):
                 return refusal
+            paid = self.paid.with_id(str(named)) if named else self.paid.with_receipt(receipt)
+            if paid is not None:
+                values = payouts.status_values(paid, shortcode=self.shortcodes[-1])
+                return bodies.result(ids, receipt=paid.receipt, values=values)
             taken = self.books.taken_with(receipt)
             if taken is None:
                 return bodies.result(
@@ -207,9 +210,11 @@ class Simulator:
         return self._answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
 
     def _refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
+        return self.refusal(body["Initiator"], str(body["SecurityCredential"]), ids)
+
+    def refusal(self, name: Any, credential: str, ids: tuple[str, str]) -> dict[str, Any] | None:
         """Return the result for an initiator whose name or credential is wrong."""
-        credential = str(body["SecurityCredential"])
-        if body["Initiator"] == self.initiator and self.opens(credential):
+        if name == self.initiator and self.opens(credential):
             return None
         return bodies.result(ids, code="2001", description="The initiator information is invalid.")
 
@@ -357,6 +362,8 @@ class Handler(BaseHTTPRequestHandler):
                     for taken in self.daraja.took
                 ]
             }
+        if path == "/_control/paid":
+            return {"paid": [payouts.shown(paid) for paid in self.daraja.paid.asked.values()]}
         raise Turned(404, "404.001.01", "Resource not found")
 
     def _token(self) -> dict[str, str]:
@@ -388,6 +395,8 @@ class Handler(BaseHTTPRequestHandler):
             "/mpesa/transactionstatus/v1/query": daraja.transaction_status,
             "/mpesa/c2b/v1/registerurl": partial(daraja.register_urls, version=1),
             "/mpesa/c2b/v2/registerurl": partial(daraja.register_urls, version=2),
+            "/mpesa/b2c/v1/paymentrequest": partial(payouts.take, daraja, version=1),
+            "/mpesa/b2c/v3/paymentrequest": partial(payouts.take, daraja, version=3),
             "/mpesa/c2b/v1/simulate": daraja.simulate,
             "/mpesa/c2b/v2/simulate": daraja.simulate,
         }
