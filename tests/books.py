@@ -10,6 +10,7 @@ from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, FeePayment, Loan, Position, Recovery, Repayment
 from lms.loans.operations.collection import RECEIVABLES
 from lms.money import ZERO
+from lms.mpesa.models import B2cPayment
 from lms.payments.models import Payment, Payout, Refund
 from lms.tills.models import Banking, DrawerSession, TillTransfer
 from tests.postings import unlisted
@@ -48,6 +49,7 @@ def prove() -> None:
     _receipts_are_placed_or_waiting(booked)
     _positions_are_their_rows()
     _drawers_are_their_movements(booked)
+    _payouts_are_their_parts(booked)
 
 
 def _instalments_are_the_control_accounts(booked: dict[str, Decimal]) -> None:
@@ -112,6 +114,17 @@ def _drawers_are_their_movements(booked: dict[str, Decimal]) -> None:
     assert booked[chart.TILL_CASH] == held
     assert booked[chart.CASH_IN_TRANSIT] == sum((each.amount for each in on_the_way), ZERO)
     assert booked[chart.BETWEEN_BRANCHES] == 0
+
+
+def _payouts_are_their_parts(booked: dict[str, Decimal]) -> None:
+    promised = ZERO
+    for payout in Payout.objects.filter(method=Payout.Method.B2C).exclude(status="reversed"):
+        paid = sum((part.amount for part in payout.parts.filter(status="paid")), ZERO)
+        assert payout.arrived == paid
+        promised += payout.amount - paid
+    assert -booked[chart.PAYOUTS_ON_THEIR_WAY] == promised
+    adrift = B2cPayment.objects.filter(is_adrift=True)
+    assert booked[chart.SUSPENSE] == sum((part.amount for part in adrift), ZERO)
 
 
 def _positions_are_their_rows() -> None:

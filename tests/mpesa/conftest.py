@@ -24,12 +24,14 @@ class Door:
 
     def __init__(self) -> None:
         self.posted: list[tuple[str, dict]] = []
+        self.kept: list[tuple[str, bytes]] = []  # the kind and the body as it came
         self.answer = {"ResultCode": "0", "ResultDesc": "Accepted"}
         door = self
 
         class Listener(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                door.kept.append((self.path.rstrip("/").rpartition("/")[2], body))
                 door.posted.append((self.path, json.loads(body)))
                 content = json.dumps(door.answer).encode()
                 self.send_response(200)
