@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lms.ledger import journals, periods
+from lms.payouts import operations as payouts
 from lms.reconciliation.operations import signing
 from lms.staff import operations
 from lms.tills.operations import drawers
@@ -43,6 +44,16 @@ DEEDS: dict[str, Deed] = {
         "tills.approve_difference",
         drawers.turn_down,
         drawers.call_back,
+    ),
+    payouts.BATCH: Deed(
+        "Payouts by M-Pesa",
+        payouts.approve_batch,
+        "payouts.approve_payoutbatch",
+        payouts.turn_batch_down,
+        payouts.call_batch_back,
+    ),
+    payouts.FATE: Deed(
+        "Payout that did not arrive", payouts.settle_by_hand, "mpesa.approve_b2cpayment"
     ),
     periods.REOPENING: Deed("Reopen a month", periods.reopen, "ledger.reopen_period"),
 }

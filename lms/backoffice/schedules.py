@@ -10,6 +10,7 @@ SCHEDULES = (
     {"name": "Close the day", "func": "lms.jobs.close_day", "cron": "30 0 * * *"},
     {"name": "Send waiting messages", "func": "lms.jobs.deliver_messages", "minutes": 1},
     {"name": "Ask Safaricom about open pushes", "func": "lms.jobs.query_pushes", "minutes": 1},
+    {"name": "See to payouts by M-Pesa", "func": "lms.jobs.see_to_payouts", "minutes": 1},
     {
         "name": "Apply callbacks a crash left",
         "func": "lms.jobs.apply_waiting_callbacks",

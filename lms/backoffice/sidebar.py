@@ -158,7 +158,9 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
                 query="is_latest__exact=1",
             ),
             Entry("M-Pesa inquiries", "mpesa.inquiry", "travel_explore"),
-            Entry("Payouts", "payments.payout", "outbound"),
+            Entry("Payouts", "payments.payout", "outbound", badge="payouts"),
+            Entry("M-Pesa payouts", "mpesa.b2cpayment", "send_to_mobile", badge="b2c"),
+            Entry("Payout batches", "payouts.payoutbatch", "playlist_add_check"),
             Entry("Reconciliations", "reconciliation.reconciliation", "balance"),
             Entry(
                 "Statement lines",

@@ -96,6 +96,7 @@ class BatchLoan(models.Model):
         Payout, models.PROTECT, null=True, blank=True, related_name="batch_item"
     )
     is_live = models.BooleanField(default=True, editable=False)
+    history = HistoricalRecords()
 
     class Meta:
         verbose_name = "loan of a batch"

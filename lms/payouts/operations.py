@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from lms import phones
+from lms import history, phones
 from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.loans.models import Loan
@@ -304,8 +304,10 @@ def prepare_batch(loans: Sequence[Loan], *, note: str, by, on: date, at: datetim
         batch.save()
         try:
             with transaction.atomic():
-                BatchLoan.objects.bulk_create(
-                    BatchLoan(batch=batch, loan=each.loan, amount=each.amount) for each in wanted
+                history.create(
+                    [BatchLoan(batch=batch, loan=each.loan, amount=each.amount) for each in wanted],
+                    by=by,
+                    reason="Prepared",
                 )
         except IntegrityError as error:
             raise Refused("One of these loans waits in another batch already.") from error
@@ -369,7 +371,10 @@ def call_batch_back(approval: Approval, *, reason: str, by, on: date) -> PayoutB
 
 def _free(approval: Approval, status: str, *, reason: str, by) -> PayoutBatch:
     batch = _batch_of(approval)
-    batch.items.update(is_live=False)
+    items = list(batch.items.all())
+    for item in items:
+        item.is_live = False
+    history.update(items, ["is_live"], by=by, reason=reason or PayoutBatch.Status(status).label)
     batch.move_to(status, by=by, reason=reason)
     return batch
 
@@ -416,5 +421,7 @@ def _pay_item(key: int, *, batch: PayoutBatch, on: date, at: datetime) -> Payout
             item.payout = None
             item.status, item.refusal = BatchLoan.Status.REFUSED, refusal.message[:300]
         item.is_live = False
+        item._history_user = batch.approved_by
+        item._change_reason = item.refusal[:100] or f"Sent as {item.payout.number}"
         item.save(update_fields=["payout", "status", "refusal", "is_live"])
     return item.payout

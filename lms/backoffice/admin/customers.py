@@ -27,6 +27,7 @@ from lms.backoffice.admin.deaths import DeathActions
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.referrals import ReferralActions, referrer_field
 from lms.backoffice.admin.refunds import RefundActions
+from lms.backoffice.admin.sending import CreditSending
 from lms.backoffice.admin.stk import CustomerStkPush
 from lms.backoffice.base import EditableTabular, ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog, one_customer
@@ -313,7 +314,13 @@ def _late_since() -> Subquery:
 
 @admin.register(Customer)
 class CustomerAdmin(
-    ImportLink, CustomerStkPush, DeathActions, RefundActions, ReferralActions, StaffAdmin
+    ImportLink,
+    CustomerStkPush,
+    DeathActions,
+    CreditSending,
+    RefundActions,
+    ReferralActions,
+    StaffAdmin,
 ):
     import_kind = "customers"
     opens = frozenset({"add", "change"})
@@ -429,7 +436,7 @@ class CustomerAdmin(
         {
             "title": "More",
             "icon": "more_horiz",
-            "items": ["set_referrer", "refund_credit", "record_death", "undo_death"],
+            "items": ["set_referrer", "refund_credit", "send_credit", "record_death", "undo_death"],
         },
     )
     actions_row = ("verify", "reject")
@@ -439,6 +446,7 @@ class CustomerAdmin(
             not customer.loans.filter(disbursed_on__isnull=False).exists()
         ),
         "refund_credit": lambda customer: bool(customer.credit),
+        "send_credit": lambda customer: bool(customer.credit),
         "record_death": lambda customer: (
             customer.kind == Customer.Kind.INDIVIDUAL and not customer.died_on
         ),

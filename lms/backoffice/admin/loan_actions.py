@@ -225,6 +225,7 @@ class LoanActions:
         "submit",
         "approve",
         "disburse",
+        "send_payout",
         "take_payment",
         "stk_push",
         {
@@ -249,7 +250,8 @@ class LoanActions:
         },
     )
     actions_row = (
-        "submit", "approve", "disburse", "take_payment", "stk_push", "reject", "withdraw"
+        "submit", "approve", "disburse", "send_payout", "take_payment", "stk_push", "reject",
+        "withdraw",
     )  # fmt: skip
     offers = {
         "submit": lambda loan: loan.status == Status.DRAFT,
@@ -258,6 +260,7 @@ class LoanActions:
         ),
         "approve": lambda loan: loan.status == Status.SUBMITTED,
         "disburse": lambda loan: loan.status == Status.APPROVED,
+        "send_payout": lambda loan: loan.status == Status.APPROVED,
         "take_payment": routing.takes_money,
         "stk_push": routing.takes_money,
         "apply_credit": lambda loan: loan.status == Status.ACTIVE,

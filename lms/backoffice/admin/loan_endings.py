@@ -227,7 +227,7 @@ def _paid(loan: Loan) -> dict[str, Decimal]:
 class LoanEndings:
     """The verbs that end a loan, in a menu of their own, and moving loans from their list."""
 
-    actions = ("transfer_selected",)
+    actions = ("send_together", "transfer_selected")
     actions_detail = (
         *LoanActions.actions_detail,
         {

@@ -32,6 +32,7 @@ from lms.backoffice.admin.loan_form import (
 from lms.backoffice.admin.loan_prepaying import LoanPrepaying
 from lms.backoffice.admin.loan_preview import LoanPreview
 from lms.backoffice.admin.loan_story import STATUS_COLOURS, LoanStory, rhythm_of
+from lms.backoffice.admin.sending import LoanSending
 from lms.backoffice.admin.stk import LoanStkPush
 from lms.backoffice.badges import late_badge
 from lms.backoffice.base import StaffAdmin
@@ -163,6 +164,7 @@ class LoanResource(ModelResource):
 class LoanAdmin(
     ImportLink,
     LoanStkPush,
+    LoanSending,
     LoanPreview,
     LoanStory,
     LoanChangeActions,

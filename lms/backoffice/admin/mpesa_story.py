@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lms.money import kes
-from lms.mpesa.models import DarajaRequest, Inquiry, MpesaPayment
+from lms.mpesa.models import B2cPayment, DarajaRequest, Inquiry, MpesaPayment
+from lms.payments.models import Payout
 
 INQUIRY_COLOURS = {
     Inquiry.Status.ASKED.label: "info",
@@ -41,13 +42,37 @@ def story_of_inquiry(inquiry: Inquiry) -> list[Event]:
     return _in_order(found, inquiry)
 
 
+def story_of_b2c(part: B2cPayment) -> list[Event]:
+    """Return everything that happened to a payment to a customer, and what was asked about it."""
+    return sorted(_of_b2c(part), key=lambda event: event.at)
+
+
+def story_of_payout(payout: Payout, parts: Iterable[B2cPayment]) -> list[Event]:
+    """Return everything that happened to a payout and to each payment of it."""
+    found = list(_changes(payout))
+    for part in parts:
+        found += _of_b2c(part)
+    return sorted(found, key=lambda event: event.at)
+
+
+def _of_b2c(part: B2cPayment) -> list[Event]:
+    found = [*_changes(part), *_callbacks(part), *_requests(part.number)]
+    for inquiry in part.inquiries.select_related("asked_by"):
+        found += _requests(inquiry.number)
+        if inquiry.answered_at:
+            found.append(Event(inquiry.answered_at, inquiry.finding, inquiry.number))
+    if entry := part.entry:
+        found.append(Event(entry.posted_at, f"Booked as {entry}", kes(part.amount)))
+    return found
+
+
 def _in_order(found: list[Event], record: MpesaPayment | Inquiry) -> list[Event]:
     if payment := record.payment:
         found.append(Event(payment.received_at, f"Booked as {payment.number}", kes(payment.amount)))
     return sorted(found, key=lambda event: event.at)
 
 
-def _changes(record: MpesaPayment | Inquiry) -> Iterable[Event]:
+def _changes(record: MpesaPayment | Inquiry | B2cPayment | Payout) -> Iterable[Event]:
     for change in record.history.select_related("history_user").order_by("history_id"):
         yield Event(
             change.history_date,
@@ -57,7 +82,7 @@ def _changes(record: MpesaPayment | Inquiry) -> Iterable[Event]:
         )
 
 
-def _callbacks(record: MpesaPayment | Inquiry) -> Iterable[Event]:
+def _callbacks(record: MpesaPayment | Inquiry | B2cPayment) -> Iterable[Event]:
     for callback in record.callbacks.all():
         yield Event(
             callback.received_at, f"Safaricom sent: {callback.get_kind_display()}", callback.note

@@ -24,8 +24,10 @@ from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
-from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS
+from lms.backoffice.admin.mpesa_payouts import B2C_COLOURS
+from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payout
 from lms.backoffice.admin.refunds import UndoRefund
+from lms.backoffice.admin.sending import PayoutSending
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -460,27 +462,64 @@ def receipt_of(payment: Payment) -> dict:
 
 
 # --- Money out ---------------------------------------------------------------------------
+PAYOUT_COLOURS = {
+    Payout.Status.ON_ITS_WAY.label: "info",
+    Payout.Status.PARTLY.label: "warning",
+    Payout.Status.FAILED.label: "warning",
+    Payout.Status.PAID.label: "success",
+    Payout.Status.REVERSED.label: "danger",
+}
+
+
 @admin.register(Payout)
-class PayoutAdmin(UndoRefund, Totals, StaffAdmin):
+class PayoutAdmin(PayoutSending, UndoRefund, Totals, StaffAdmin):
     """What was paid to customers: loans, further parts of them, credit given back."""
 
-    list_display = ("number", "paid_on", "kind", "shown_state", "method", "reference",
+    change_form_outer_before_template = "admin/payments/payout_slot.html"
+    list_display = ("shown_number", "paid_on", "kind", "shown_state", "method", "reference",
                     "shown_amount", "customer_name", "subject", "branch", "paid_by")  # fmt: skip
     list_select_related = ("customer", "branch", "paid_by")
     list_filter = (
+        ("status", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
         ("method", ChoicesDropdownFilter),
         ("paid_on", RangeDateFilter),
     )
     search_fields = ("subject",)
-    search_help_text = "Loan number, reference, or the customer's phone, ID or name"
+    search_help_text = "PO000012, loan number, reference, or the customer's phone, ID or name"
     ordering = ("-pk",)
     sortable_by = ()
+
+    def get_urls(self):
+        view = self.admin_site.admin_view(self.fate_view)
+        return [path("<int:pk>/fate/", view, name="payments_payout_fate"), *super().get_urls()]
+
+    def fate_view(self, request, pk: int):
+        """The part of the page that follows a payout by M-Pesa until its fate is known."""
+        payout = self.get_object(request, str(pk))
+        if payout is None or not self.has_view_permission(request, payout):
+            raise Http404
+        parts = list(payout.parts.order_by("pk"))
+        for part in parts:
+            part.colour = B2C_COLOURS[part.get_status_display()]
+        return render(
+            request,
+            "admin/payments/payout_fate.html",
+            {
+                "payout": payout,
+                "colour": PAYOUT_COLOURS[payout.get_status_display()],
+                "parts": parts,
+                "story": story_of_payout(payout, parts),
+                "follows": payout.status == Payout.Status.ON_ITS_WAY,
+            },
+        )
 
     def get_search_results(self, request, queryset, search_term):
         term = search_term.strip()
         if not term:
             return queryset, False
+        if (found := queryset.numbered(term)).exists():
+            return found, False
         if key := Loan.key_of(term):
             return queryset.filter(subject=f"LN{key:06d}"), False
         if queryset.filter(reference=normal_reference(term)).exists():
@@ -492,13 +531,13 @@ class PayoutAdmin(UndoRefund, Totals, StaffAdmin):
         sums = rows.aggregate(count=Count("pk"), amount=money.total("amount"))
         return [("Payouts", f"{sums['count']:,}"), ("Paid out", kes(sums["amount"]))]
 
-    @display(description="State", label={"Reversed": "danger", "Paid": "success"})
+    @display(description="State", label=PAYOUT_COLOURS)
     def shown_state(self, payout):
-        return "Reversed" if payout.reversed_on else "Paid"
+        return payout.get_status_display()
 
     @display(description="Payout")
-    def number(self, payout):
-        return f"PO{payout.pk:06d}"
+    def shown_number(self, payout):
+        return payout.number
 
     @display(description="Amount")
     def shown_amount(self, payout):

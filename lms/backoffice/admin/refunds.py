@@ -65,10 +65,14 @@ class RefundActions:
 class UndoRefund:
     """Takes a refund back on the page of its payout."""
 
-    actions_detail = ("undo_refund",)
+    actions_detail = ("send_rest", "take_back", "undo_refund")
     actions_row = ("undo_refund",)
     offers = {
-        "undo_refund": lambda payout: payout.kind == Payout.Kind.REFUND and not payout.reversed_on
+        "send_rest": lambda payout: payout.status in (Payout.Status.PARTLY, Payout.Status.FAILED),
+        "take_back": lambda payout: payout.status == Payout.Status.FAILED,
+        "undo_refund": lambda payout: (
+            payout.kind == Payout.Kind.REFUND and payout.status == Payout.Status.PAID
+        ),
     }
 
     def has_refund_permission(self, request, obj=None):
