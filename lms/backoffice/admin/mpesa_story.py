@@ -62,7 +62,7 @@ def _of_b2c(part: B2cPayment) -> list[Event]:
         if inquiry.answered_at:
             found.append(Event(inquiry.answered_at, inquiry.finding, inquiry.number))
     if entry := part.entry:
-        found.append(Event(entry.posted_at, f"Booked as {entry}", kes(part.amount)))
+        found.append(Event(entry.posted_at, f"Booked as JE{entry.pk:06d}", kes(part.amount)))
     return found
 
 
