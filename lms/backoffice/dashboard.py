@@ -277,6 +277,10 @@ WORK = (
         "payments.payment", "status__exact=unallocated", "help_center",
     ),
     Work(
+        "M-Pesa payouts", "b2c", "whose fate nobody knows",
+        "mpesa.b2cpayment", "status__exact=unresolved", "send_to_mobile",
+    ),
+    Work(
         "Lines to reconcile", "unreconciled", "on a statement, not in the books",
         "reconciliation.statementline", "verdict=missing_here", "balance",
     ),

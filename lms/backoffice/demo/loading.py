@@ -18,6 +18,7 @@ from lms.backoffice.demo import (
     takeover,
 )
 from lms.backoffice.demo.incidents import Incidents
+from lms.backoffice.demo.sending import Payouts
 from lms.backoffice.demo.story import Story
 from lms.closing import proofs
 from lms.customers.models import Customer
@@ -121,6 +122,7 @@ def load(*, now: datetime) -> None:
         with transaction.atomic():
             story.begin()
             Incidents(story, daraja).plan()
+            Payouts(story, daraja).plan()
             endings.plan(story)
             journals.plan(story)
             counters.plan(story)

@@ -146,12 +146,11 @@ def _decide(daraja, body: dict[str, Any], paid: Paid, habit: Habit) -> None:
     """Pay a customer, or not, and tell the lender."""
     ids = (paid.originator_id, paid.conversation_id)
     refusal = daraja.refusal(body.get("InitiatorName"), str(body["SecurityCredential"]), ids)
-    code, description = habit.code, habit.description
     if refusal is not None:
-        code, description = refusal["Result"]["ResultCode"], refusal["Result"]["ResultDesc"]
-    elif code == "0" and not _leaves(daraja.books, paid):
-        code, description = SHORT
-    paid.code, paid.description = code, description
+        paid.code = refusal["Result"]["ResultCode"]
+        paid.description = refusal["Result"]["ResultDesc"]
+    else:
+        settle(daraja.books, paid, habit)
     if habit.times_out:
         post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
     for _ in range(habit.results):
@@ -159,6 +158,13 @@ def _decide(daraja, body: dict[str, Any], paid: Paid, habit: Habit) -> None:
     if habit.pays_late:
         late = Habit()
         daraja.courier.later(lambda: _decide(daraja, body, paid, late), delay=daraja.callback_delay)
+
+
+def settle(books: Books, paid: Paid, habit: Habit) -> None:
+    """Pay a customer as a habit says, if the utility account has enough. Nobody is told."""
+    paid.code, paid.description = habit.code, habit.description
+    if habit.code == "0" and not _leaves(books, paid):
+        paid.code, paid.description = SHORT
 
 
 def _leaves(books: Books, paid: Paid) -> bool:
