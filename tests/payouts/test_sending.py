@@ -289,6 +289,27 @@ def _dies(*args, **kwargs):
     raise KeyboardInterrupt
 
 
+def test_what_safaricom_says_it_never_had_may_be_sent_again_before_the_day_is_over(safaricom):
+    loan = approved("30")
+    send(loan)
+    part = B2cPayment.objects.get()
+    with pytest.raises(Refused, match="may have been paid: ask Safaricom first"):
+        mpesa.send_same(part, by=factories.kamau(), at=safaricom.now)
+    safaricom.later(minutes=3)
+    jobs.see_to_payouts()
+    safaricom.deliver()
+    part.refresh_from_db()
+    B2cPayment.objects.filter(pk=part.pk).update(phone="254712345678")
+
+    mpesa.send_same(part, by=factories.kamau(), at=safaricom.now)
+    mpesa.send_same(part, by=factories.kamau(), at=safaricom.now)
+    safaricom.deliver()
+
+    assert state(loan) == ("active", "paid", "paid")
+    assert safaricom.paid_once()
+    books.prove()
+
+
 def test_what_waited_for_more_than_an_hour_is_left_for_a_person(safaricom):
     loan = approved()
     with pytest.MonkeyPatch.context() as crash:

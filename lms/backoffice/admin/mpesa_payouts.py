@@ -93,9 +93,7 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
     actions_detail = ("ask_now", "send_same", "settle", "take_up")
     offers = {
         "ask_now": must_be_asked,
-        "send_same": lambda part: (
-            part.status == Status.UNRESOLVED and (part.is_unknown_there or part.sent_at is None)
-        ),
+        "send_same": lambda part: part.may_be_sent_again,
         "settle": lambda part: part.status == Status.UNRESOLVED,
         "take_up": lambda part: part.is_adrift,
     }

@@ -84,7 +84,7 @@ class B2cPayment(Stepwise, models.Model):
             Status.SENT, Status.UNKNOWN, Status.UNRESOLVED, Status.FAILED, Status.PAID
         },
         Status.SENT: {Status.UNKNOWN, Status.UNRESOLVED, Status.FAILED, Status.PAID},
-        Status.UNKNOWN: {Status.UNRESOLVED, Status.FAILED, Status.PAID},
+        Status.UNKNOWN: {Status.SENDING, Status.UNRESOLVED, Status.FAILED, Status.PAID},
         Status.UNRESOLVED: {Status.SENDING, Status.FAILED, Status.PAID},
         Status.FAILED: {Status.PAID},
     }  # fmt: skip
@@ -168,6 +168,13 @@ class B2cPayment(Stepwise, models.Model):
     @property
     def is_undecided(self) -> bool:
         return self.status in self.UNDECIDED
+
+    @property
+    def may_be_sent_again(self) -> bool:
+        """Tell whether it certainly never reached Safaricom, or Safaricom knows nothing of it."""
+        never_left = self.status == self.Status.UNRESOLVED and self.sent_at is None
+        asked = self.status in (self.Status.UNKNOWN, self.Status.UNRESOLVED)
+        return never_left or (asked and self.is_unknown_there)
 
     @property
     def explanation(self) -> Explanation | None:

@@ -142,12 +142,12 @@ def send_same(part: B2cPayment, *, by, at: datetime) -> B2cPayment:
     """
     if settings.DARAJA_B2C_VERSION == "v1":
         raise Refused("Version 1 of B2C takes no id of ours: it might be paid twice.")
-    if part.status != Status.UNRESOLVED or not (part.is_unknown_there or part.sent_at is None):
+    if not part.may_be_sent_again:
         raise Refused(
             f"{part.number} may have been paid: ask Safaricom first. It is sent again only when "
             "Safaricom knows nothing of it."
         )
-    return _send(part, claim=Status.UNRESOLVED, at=at, by=by)
+    return _send(part, claim=part.status, at=at, by=by)
 
 
 def _send(part: B2cPayment, *, claim: str, at: datetime, by=None) -> B2cPayment:
