@@ -3,6 +3,7 @@
 Source: Communications Authority of Kenya numbering as published in libphonenumber 9.0.43.
 """
 
+import hashlib
 import re
 
 NATIONAL = re.compile(r"(?:7\d{8}|1(?:0[0-8]|[18]\d|2[014]|3[05-9]|4[0-6])\d{6})")
@@ -38,6 +39,14 @@ def parse(text: str) -> str | None:
         return normalise(text)
     except ValueError:
         return None
+
+
+def hashed(phone: str) -> str:
+    """Return the SHA-256 in hex of a stored number, as version 1 of Safaricom's C2B names payers.
+
+    It hides nothing: every Kenyan number can be tried in minutes, so it is as private as the phone.
+    """
+    return hashlib.sha256(phone.encode()).hexdigest()
 
 
 def show(phone: str) -> str:
