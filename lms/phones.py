@@ -7,6 +7,7 @@ import hashlib
 import re
 
 NATIONAL = re.compile(r"(?:7\d{8}|1(?:0[0-8]|[18]\d|2[014]|3[05-9]|4[0-6])\d{6})")
+HASH_LENGTH = 64
 _SEPARATORS = re.compile(r"[\s\-().\u00a0\u2010-\u2015]+")
 
 
@@ -54,3 +55,8 @@ def show(phone: str) -> str:
     if len(phone or "") != 12:
         return phone or ""
     return f"0{phone[3:6]} {phone[6:9]} {phone[9:]}"
+
+
+def show_payer(phone: str) -> str:
+    """Return the phone of a payer as staff read it, whole, masked or known by its hash alone."""
+    return "hidden by Safaricom (hash)" if len(phone) == HASH_LENGTH else show(phone)

@@ -123,6 +123,11 @@ class Candidate:
         return "; ".join(sign.words for sign in self.signs)
 
     @property
+    def gist(self) -> str:
+        """Say the two strongest things that speak for it."""
+        return "; ".join(sign.words for sign in self.signs[:2])
+
+    @property
     def strong(self) -> frozenset[Family]:
         return frozenset(sign.family for sign in self.signs if sign.is_strong)
 

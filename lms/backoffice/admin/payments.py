@@ -26,6 +26,7 @@ from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
 from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS
 from lms.backoffice.admin.refunds import UndoRefund
+from lms.backoffice.admin.suggesting import Suggesting, SuggestionFilter
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -94,7 +95,7 @@ class MatchDialog(StaffDialog):
     @property
     def subject(self) -> str:
         payment = Payment.objects.get(pk=self.object_id)
-        payer = " ".join(filter(None, [payment.payer_name, phones.show(payment.payer_phone)]))
+        payer = " ".join(filter(None, [payment.payer_name, phones.show_payer(payment.payer_phone)]))
         return (
             f"{payment.number}: {kes(payment.amount)} by {payment.get_method_display()} "
             f"{payment.reference or ''} on {dates.show(payment.value_date)}"
@@ -103,7 +104,7 @@ class MatchDialog(StaffDialog):
 
     def clean_account(self) -> str:
         account = self.cleaned_data["account"]
-        self.loan = Loan.objects.seen_by(self.request.user).known_as(account).first()
+        self.loan = Loan.objects.seen_by(self.request.user).meant_by(account)
         if self.loan is None:
             raise forms.ValidationError(
                 f"There is no loan “{account}”. Numbers look like LN000123."
@@ -134,13 +135,25 @@ class PaymentResource(ModelResource):
         )  # fmt: skip
         export_order = fields
 
+    def dehydrate_payer_phone(self, payment) -> str:
+        """Leave a hash out of the file: it is as private as the phone and tells a reader nothing."""
+        return "" if len(payment.payer_phone) == phones.HASH_LENGTH else payment.payer_phone
+
 
 class PaymentActions(Asking):
     """What may be done with a payment that was received."""
 
-    actions_detail = ("print_receipt", "match_to", "take_back", "reverse", "ask_safaricom")
+    actions_detail = (
+        "print_receipt",
+        "place_here",
+        "match_to",
+        "take_back",
+        "reverse",
+        "ask_safaricom",
+    )
     actions_row = ("print_receipt", "match_to", "take_back", "reverse")
     offers = {
+        "place_here": lambda payment: False,  # it stands beside each candidate
         "match_to": lambda payment: payment.status == Status.UNALLOCATED,
         "take_back": lambda payment: payment.status == Status.ALLOCATED,
         "reverse": lambda payment: payment.status != Status.REVERSED,
@@ -262,7 +275,7 @@ class InquiryInline(ReadOnlyTabular):
 
 # --- The page ----------------------------------------------------------------------------
 @admin.register(Payment)
-class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
+class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, StaffAdmin):
     import_kind = "payments"
     add_form = PaymentForm
     resource_classes = (PaymentResource,)
@@ -271,6 +284,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     list_select_related = ("customer", "branch", "taken_by")
     list_filter = (
         ("status", ChoicesDropdownFilter),
+        SuggestionFilter,
         ("method", ChoicesDropdownFilter),
         ("value_date", RangeDateFilter),
         ("branch", RelatedDropdownFilter),
@@ -330,7 +344,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
             raise PermissionDenied
         typed = request.GET.get("account", "").strip()
         loans = Loan.objects.seen_by(request.user).select_related("customer", "position")
-        loan = loans.known_as(typed).first() if typed else None
+        loan = loans.meant_by(typed)
         due = due_now(loan, on=dates.today()) if loan else None
         return render(
             request, "admin/payments/hint.html", {"typed": typed, "loan": loan, "due": due}
@@ -339,9 +353,14 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     # --- The receipt ---------------------------------------------------------------------------
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         payment = self.get_object(request, object_id) if object_id else None
-        receipt = receipt_of(payment) if payment else {}
+        told = {}
+        if payment:
+            told = {
+                "receipt": receipt_of(payment),
+                "suggestion": self.candidates_of(request, payment),
+            }
         return super().changeform_view(
-            request, object_id, form_url, {"receipt": receipt, **(extra_context or {})}
+            request, object_id, form_url, {**told, **(extra_context or {})}
         )
 
     def receipt_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -414,7 +433,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
 
     @display(description="Payer's phone")
     def shown_phone(self, payment):
-        return phones.show(payment.payer_phone) or "-"
+        return phones.show_payer(payment.payer_phone) or "-"
 
     @display(description="Status", label=COLOURS)
     def shown_status(self, payment):
