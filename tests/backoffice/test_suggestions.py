@@ -157,6 +157,7 @@ def test_the_queue_takes_the_same_queries_for_one_row_and_for_three(as_staff, ka
     stray("LN000997")
 
     assert queries_of(client, page) == one <= MOST_QUERIES
+    assert queries_of(client, url_of(MODEL, "change", Payment.objects.first().pk)) <= MOST_QUERIES
 
 
 # --- Many at once --------------------------------------------------------------------------------

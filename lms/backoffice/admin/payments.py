@@ -24,7 +24,7 @@ from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
-from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS
+from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payment
 from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.admin.suggesting import Suggesting, SuggestionFilter
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
@@ -136,7 +136,7 @@ class PaymentResource(ModelResource):
         export_order = fields
 
     def dehydrate_payer_phone(self, payment) -> str:
-        """Leave a hash out of the file: it is as private as the phone and tells a reader nothing."""
+        """Leave a hash out of the file: it is as private as the phone."""
         return "" if len(payment.payer_phone) == phones.HASH_LENGTH else payment.payer_phone
 
 
@@ -295,6 +295,7 @@ class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, S
     sortable_by = ()
     add_form_template = "admin/payments/add_form.html"
     change_form_outer_before_template = "admin/payments/receipt.html"
+    change_form_outer_after_template = "admin/payments/story_slot.html"
     add_fieldsets = (
         ("Payment", {"fields": ("account", ("amount", "method"), "reference", "form_key")}),
         (
@@ -335,8 +336,19 @@ class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, S
         return [
             path("hint/", view(self.hint_view), name="payments_payment_hint"),
             path("<int:pk>/receipt/", view(self.receipt_view), name="payments_payment_receipt"),
+            path("<int:pk>/story/", view(self.story_view), name="payments_payment_story"),
             *super().get_urls(),
         ]
+
+    def story_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that tells everything that happened to a payment."""
+        payment = self.get_object(request, str(pk))
+        if payment is None:
+            raise Http404
+        if not self.has_view_permission(request, payment):
+            raise PermissionDenied
+        story = story_of_payment(payment, request.user)
+        return render(request, "admin/payments/story.html", {"story": story})
 
     def hint_view(self, request: HttpRequest) -> HttpResponse:
         """Say whose loan is being typed and what is due on it."""
