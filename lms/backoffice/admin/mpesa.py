@@ -16,7 +16,8 @@ from unfold.enums import ActionVariant
 from lms import dates, jobs, money, phones
 from lms.backoffice.admin.mpesa_asking import Asking, ReceiptDialog
 from lms.backoffice.admin.mpesa_inbox import Inbox, OutcomeFilter
-from lms.backoffice.admin.mpesa_story import story_of_push
+from lms.backoffice.admin.mpesa_live import LiveView
+from lms.backoffice.admin.mpesa_story import PUSH_COLOURS, explained, story_of_push
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import StaffDialog
 from lms.backoffice.totals import Totals
@@ -29,17 +30,6 @@ from lms.mpesa.models import Callback, Inquiry, MpesaPayment
 from lms.payments.models import normal_reference
 
 Status = MpesaPayment.Status
-PUSH_COLOURS = {
-    Status.REQUESTED.label: "info",
-    Status.SENT.label: "info",
-    Status.UNKNOWN.label: "warning",
-    Status.CONFIRMED.label: "warning",
-    Status.PAID.label: "success",
-    Status.FAILED.label: "danger",
-    Status.CANCELLED.label: "default",
-    Status.TIMED_OUT.label: "default",
-    Status.UNRESOLVED.label: "warning",
-}
 MOST_FOUND = 500
 
 
@@ -52,7 +42,7 @@ class CallbackInline(ReadOnlyTabular):
 
 
 @admin.register(MpesaPayment)
-class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
+class MpesaPaymentAdmin(Asking, LiveView, Totals, StaffAdmin):
     """STK pushes. Made from a loan, an instalment or a customer; to be followed here."""
 
     list_display = ("shown_number", "requested_at", "shown_phone", "customer_name", "account",
@@ -104,6 +94,7 @@ class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
             "admin/mpesa/push_fate.html",
             {
                 "push": push,
+                "explained": explained(push),
                 "colour": PUSH_COLOURS[push.get_status_display()],
                 "story": story_of_push(push, request.user),
                 "follows": push.is_open or push.inquiries.filter(status__in=Inquiry.OPEN).exists(),
@@ -206,11 +197,11 @@ class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
 
     @display(description="Result in plain words")
     def shown_result(self, push):
-        return push.explanation.meaning if push.explanation else "-"
+        return found.meaning if (found := explained(push)) else "-"
 
     @display(description="What to tell the customer")
     def shown_advice(self, push):
-        return push.explanation.advice if push.explanation else "-"
+        return found.advice if (found := explained(push)) else "-"
 
     @display(description="Status", label=PUSH_COLOURS)
     def shown_status(self, push):

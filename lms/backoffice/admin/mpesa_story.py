@@ -17,6 +17,7 @@ from lms.loans.models import Allocation
 from lms.money import ZERO, kes
 from lms.mpesa.error_codes import explain_error
 from lms.mpesa.models import Callback, DarajaRequest, Inquiry, MpesaPayment
+from lms.mpesa.result_codes import Explanation
 from lms.payments.models import Payment
 
 INQUIRY_COLOURS = {
@@ -25,6 +26,18 @@ INQUIRY_COLOURS = {
     Inquiry.Status.UNKNOWN.label: "warning",
     Inquiry.Status.ANSWERED.label: "success",
     Inquiry.Status.FAILED.label: "danger",
+}
+
+PUSH_COLOURS = {
+    MpesaPayment.Status.REQUESTED.label: "info",
+    MpesaPayment.Status.SENT.label: "info",
+    MpesaPayment.Status.UNKNOWN.label: "warning",
+    MpesaPayment.Status.CONFIRMED.label: "warning",
+    MpesaPayment.Status.PAID.label: "success",
+    MpesaPayment.Status.FAILED.label: "danger",
+    MpesaPayment.Status.CANCELLED.label: "default",
+    MpesaPayment.Status.TIMED_OUT.label: "default",
+    MpesaPayment.Status.UNRESOLVED.label: "warning",
 }
 
 
@@ -239,6 +252,13 @@ def page_of(record, staff) -> str:
     if not staff.has_perm(f"{opts.app_label}.view_{opts.model_name}"):
         return ""
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[record.pk])
+
+
+def explained(push: MpesaPayment) -> Explanation | None:
+    """Return in plain words why a push stands as it stands, or None while there is no code."""
+    if push.explanation or push.status != MpesaPayment.Status.FAILED:
+        return push.explanation
+    return explain_error(push.response_code)
 
 
 def _by(person) -> str:
