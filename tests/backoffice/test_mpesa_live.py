@@ -62,7 +62,7 @@ def test_an_open_prompt_is_followed_on_the_pages_it_can_be_sent_from(as_staff, m
 
     for page in map(tell, map(client.get, pages_of(loan))):
         assert push.number in page
-        assert "Waiting for the customer." in page
+        assert "The customer types the PIN; this strip follows." in page
         assert 'hx-trigger="every 2s"' in page
 
 

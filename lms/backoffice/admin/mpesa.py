@@ -224,7 +224,7 @@ class CallbackAdmin(Inbox, StaffAdmin):
     """What Safaricom posted, as it came. Evidence: to be read, and applied again when it failed."""
 
     list_display = ("received_at", "kind", "shown_outcome", "receipt", "shown_amount", "account",
-                    "payer", "note", "what_to_do")  # fmt: skip
+                    "payer", "next_step")  # fmt: skip
     list_select_related = ("payment", "push", "inquiry")
     list_filter = (
         OutcomeFilter,

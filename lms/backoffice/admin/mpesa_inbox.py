@@ -5,6 +5,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
@@ -114,6 +115,14 @@ class Inbox(Totals):
     @display(description="What became of it", label=COLOURS)
     def shown_outcome(self, callback):
         return callback.outcome.label
+
+    @display(description="What was made of it, and what to do")
+    def next_step(self, callback):
+        step = self.what_to_do(callback)
+        note = format_html("<span>{}</span>", callback.note or "-")
+        if step == "-":
+            return note
+        return format_html('<span class="office-told">{}<strong>{}</strong></span>', note, step)
 
     @display(description="What to do")
     def what_to_do(self, callback):

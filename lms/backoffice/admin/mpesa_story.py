@@ -129,7 +129,7 @@ def _requests(numbers: Iterable[str], staff) -> Iterable[Event]:
             asked.sent_at,
             f"Sent to Daraja: {asked.get_kind_display()}",
             f"{asked.get_outcome_display()} in {asked.milliseconds:,} ms. "
-            + " ".join(filter(None, said)),
+            + " · ".join(filter(None, said)),
             page_of(asked, staff),
         )
 
