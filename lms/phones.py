@@ -3,9 +3,11 @@
 Source: Communications Authority of Kenya numbering as published in libphonenumber 9.0.43.
 """
 
+import hashlib
 import re
 
 NATIONAL = re.compile(r"(?:7\d{8}|1(?:0[0-8]|[18]\d|2[014]|3[05-9]|4[0-6])\d{6})")
+HASH_LENGTH = 64
 _SEPARATORS = re.compile(r"[\s\-().\u00a0\u2010-\u2015]+")
 
 
@@ -40,8 +42,21 @@ def parse(text: str) -> str | None:
         return None
 
 
+def hashed(phone: str) -> str:
+    """Return the SHA-256 in hex of a stored number, as version 1 of Safaricom's C2B names payers.
+
+    It hides nothing: every Kenyan number can be tried in minutes, so it is as private as the phone.
+    """
+    return hashlib.sha256(phone.encode()).hexdigest()
+
+
 def show(phone: str) -> str:
     """Return a stored number as staff read it: 0712 345 678."""
     if len(phone or "") != 12:
         return phone or ""
     return f"0{phone[3:6]} {phone[6:9]} {phone[9:]}"
+
+
+def show_payer(phone: str) -> str:
+    """Return the phone of a payer as staff read it, whole, masked or known by its hash alone."""
+    return "hidden by Safaricom (hash)" if len(phone) == HASH_LENGTH else show(phone)

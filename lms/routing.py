@@ -18,11 +18,12 @@ from lms.staff.models import Branch
 
 
 def loan_for(account: str) -> Loan | None:
-    """Return the loan that an account number means, in any spelling, or None."""
-    if not account.strip():
-        return None
-    known = Loan.objects.known_as(account).select_related("branch", "customer")
-    return known.only("status", "branch__name", "customer__name").first()
+    """Return the loan that an account number means, in any spelling, or None.
+
+    None as well where two loans could be meant: nobody guesses with money.
+    """
+    known = Loan.objects.select_related("branch", "customer")
+    return known.only("status", "branch__name", "customer__name").meant_by(account)
 
 
 def knows_account(account: str) -> bool:

@@ -5,7 +5,6 @@ is known to send) raises MalformedCallback; unknown extra fields are ignored.
 Source: Daraja 3.0, "M-Pesa Express" and "Customer to Business".
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from lms import phones
 from lms.dates import EAT
 
 RECEIPT = re.compile(r"[A-Z0-9]{6,20}")
@@ -139,7 +139,7 @@ def is_phone_of(msisdn: str, *, phone: str) -> bool:
     Safaricom sends the plain number, its SHA-256 (version 1) or a masked form (version 2).
     """
     said = msisdn.replace(" ", "").lower()
-    if said in (phone, hashlib.sha256(phone.encode()).hexdigest()):
+    if said in (phone, phones.hashed(phone)):
         return True
     head, star, _ = said.partition("*")
     tail = said.rpartition("*")[2]

@@ -1,14 +1,17 @@
 """M-Pesa in the office: the push from a loan and an instalment, its fate, the inbox."""
 
 import json
+import re
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from lms import dates, jobs
+from lms import dates, jobs, routing
+from lms.loans.operations import collection
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.reviewing import Outcome
 from lms.mpesa.simulator import Simulator
 from lms.payments.models import Payment
 from tests import books, factories
@@ -94,7 +97,7 @@ def test_asking_a_phone_sends_one_prompt_and_shows_its_page(as_staff, loan, dara
     push = MpesaPayment.objects.get()
     assert (push.status, push.account, push.amount) == ("sent", loan.number, D(1000))
     assert push.requested_by == factories.mutua()
-    target = url_of(PUSH, "change", push.pk)
+    target = url_of("loans.loan", "change", loan.pk)
     assert first.headers["HX-Redirect"] == second.headers["HX-Redirect"] == target
     fate = tell(client.get(url_of(PUSH, "fate", push.pk)))
     assert "Waiting for the customer" in fate
@@ -239,3 +242,72 @@ def test_lists_take_the_same_queries_for_one_row_and_for_three(as_staff, loan):
     confirmation("UKL2CC0003")
 
     assert queries_of(client, url_of(INBOX, "changelist")) == one <= MOST_QUERIES
+
+
+# --- What became of each -------------------------------------------------------------------------
+def sorted_inbox(loan, kamau) -> dict[str, Callback]:
+    """Return a callback of every outcome, by the outcome."""
+    sent = {
+        "auto": confirmation("UKL2CC0001", loan.number),
+        "duplicate": confirmation("UKL2CC0001", loan.number),
+        "unplaced": confirmation("UKL2CC0002"),
+        "by-hand": confirmation("UKL2CC0003"),
+        "reversed": confirmation("UKL2CC0004", loan.number),
+        "review": confirmation("UKL2CC0005", BusinessShortCode="600000"),
+    }
+    for callback in sent.values():
+        jobs.apply_callback(callback.pk)
+    sent["waiting"] = confirmation("UKL2CC0006")
+    sent["no-money"] = mpesa.record_callback(
+        kind="validation", body=b"{}", headers={}, remote_addr=None, at=dates.now()
+    )
+    mpesa.record_answer(
+        sent["no-money"], {"ResultCode": "0", "ResultDesc": "Accepted"}, at=dates.now()
+    )
+    routing.match(Payment.objects.get(reference="UKL2CC0003"), loan, by=kamau, on=TODAY)
+    gone = Payment.objects.get(reference="UKL2CC0004")
+    collection.reverse_payment(gone, reason="Reversed by Safaricom", by=kamau, on=TODAY)
+    return sent
+
+
+def test_every_callback_came_to_one_outcome_and_the_tabs_agree(as_staff, loan):
+    kamau = factories.kamau()
+    sent = sorted_inbox(loan, kamau)
+
+    found = {
+        outcome.value: list(Callback.objects.that_came_to(outcome).values_list("pk", flat=True))
+        for outcome in Outcome
+    }
+    shown = {row.pk: row.outcome for row in Callback.objects.with_placer()}
+
+    assert found == {name: [callback.pk] for name, callback in sent.items()}
+    assert shown == {callback.pk: name for name, callback in sent.items()}
+
+
+def test_the_inbox_counts_what_became_of_each_and_adds_up_the_filter(as_staff, loan):
+    client, kamau = as_staff(factories.kamau()), factories.kamau()
+    sorted_inbox(loan, kamau)
+
+    tabs = tell(client.get(url_of(INBOX, "totals")))
+    counts = dict(re.findall(r'/(?:\?outcome=([\w-]+))?"[^>]*>[^<]+ <span[^>]*>(\d+)<', tabs))
+    review = tell(client.get(url_of(INBOX, "changelist"), {"outcome": "review"}))
+
+    assert counts == {"": "8"} | {outcome.value: "1" for outcome in Outcome}
+    assert "KES 1,500.00" in tabs  # booked: once, and not what was reversed
+    assert "UKL2CC0005" in review
+    assert "UKL2CC0001" not in review
+    assert "When what the note says is mended, press “Apply again”" in review
+
+
+def test_the_inbox_takes_the_same_queries_whatever_is_in_it(as_staff, loan):
+    kamau = factories.kamau()
+    client = as_staff(kamau)
+    sorted_inbox(loan, kamau)
+    pages = [url_of(INBOX, "changelist"), url_of(INBOX, "totals")]
+    few = [queries_of(client, page) for page in pages]
+    for number in range(7, 10):
+        jobs.apply_callback(confirmation(f"UKL2CC000{number}", loan.number).pk)
+        jobs.apply_callback(confirmation(f"UKL2CC001{number}", BusinessShortCode="1").pk)
+
+    assert [queries_of(client, page) for page in pages] == few
+    assert max(few) <= MOST_QUERIES

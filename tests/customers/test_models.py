@@ -1,8 +1,10 @@
+import hashlib
 from datetime import date
 
 import pytest
 from django.core.exceptions import ValidationError
 
+from lms import history
 from lms.customers.models import Customer, check_id_number, check_kra_pin
 from tests import factories
 
@@ -111,3 +113,24 @@ def test_a_change_keeps_who_and_why(wanjiku, kamau):
         kamau,
         "Moved house",
     )
+
+
+# --- The hash of the phone -----------------------------------------------------------------------
+def test_the_hash_of_the_phone_is_in_step_with_it_however_it_is_written(wanjiku, kamau):
+    def stored() -> str:
+        return Customer.objects.values_list("phone_hash", flat=True).get(pk=wanjiku.pk)
+
+    assert stored() == hashlib.sha256(b"254712345678").hexdigest()
+
+    wanjiku.phone = "254712000001"
+    wanjiku.save(update_fields=["phone"])
+    assert stored() == hashlib.sha256(b"254712000001").hexdigest()
+
+    wanjiku.phone = "254712000002"
+    history.update([wanjiku], ["phone", "phone_hash"], by=kamau, reason="New phone")
+    assert stored() == hashlib.sha256(b"254712000002").hexdigest()
+
+
+def test_the_hash_of_the_phone_is_not_kept_in_history(wanjiku):
+    assert not hasattr(wanjiku.history.first(), "phone_hash")
+    assert "phone_hash" not in {field.name for field in Customer.history.model._meta.get_fields()}

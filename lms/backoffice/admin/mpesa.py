@@ -15,7 +15,9 @@ from unfold.enums import ActionVariant
 
 from lms import dates, jobs, money, phones
 from lms.backoffice.admin.mpesa_asking import Asking, ReceiptDialog
-from lms.backoffice.admin.mpesa_story import story_of_push
+from lms.backoffice.admin.mpesa_inbox import Inbox, OutcomeFilter
+from lms.backoffice.admin.mpesa_live import LiveView
+from lms.backoffice.admin.mpesa_story import PUSH_COLOURS, explained, story_of_push
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import StaffDialog
 from lms.backoffice.totals import Totals
@@ -28,25 +30,6 @@ from lms.mpesa.models import Callback, Inquiry, MpesaPayment
 from lms.payments.models import normal_reference
 
 Status = MpesaPayment.Status
-PUSH_COLOURS = {
-    Status.REQUESTED.label: "info",
-    Status.SENT.label: "info",
-    Status.UNKNOWN.label: "warning",
-    Status.CONFIRMED.label: "warning",
-    Status.PAID.label: "success",
-    Status.FAILED.label: "danger",
-    Status.CANCELLED.label: "default",
-    Status.TIMED_OUT.label: "default",
-    Status.UNRESOLVED.label: "warning",
-}
-CALLBACK_COLOURS = {
-    Callback.Status.RECEIVED.label: "info",
-    Callback.Status.APPLIED.label: "success",
-    Callback.Status.DUPLICATE.label: "default",
-    Callback.Status.IGNORED.label: "default",
-    Callback.Status.REVIEW.label: "warning",
-    Callback.Status.FAILED.label: "danger",
-}
 MOST_FOUND = 500
 
 
@@ -59,11 +42,12 @@ class CallbackInline(ReadOnlyTabular):
 
 
 @admin.register(MpesaPayment)
-class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
+class MpesaPaymentAdmin(Asking, LiveView, Totals, StaffAdmin):
     """STK pushes. Made from a loan, an instalment or a customer; to be followed here."""
 
     list_display = ("shown_number", "requested_at", "shown_phone", "customer_name", "account",
-                    "shown_amount", "shown_status", "receipt", "requested_by")  # fmt: skip
+                    "shown_amount", "shown_status", "shown_result", "receipt",
+                    "requested_by")  # fmt: skip
     list_select_related = ("customer", "requested_by", "payment")
     list_filter = (("status", ChoicesDropdownFilter), ("requested_at", RangeDateTimeFilter))
     search_fields = ("account",)
@@ -82,12 +66,13 @@ class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
                     ("queries", "queried_at"),
                     ("checkout_request_id", "merchant_request_id"),
                     ("result_code", "result_desc"),
+                    ("shown_result", "shown_advice"),
                     ("response_code", "response_description"),
                 )
             },
         ),
     )
-    readonly_fields = ("shown_phone", "shown_amount")
+    readonly_fields = ("shown_phone", "shown_amount", "shown_result", "shown_advice")
     inlines = (CallbackInline,)
     actions_detail = ("ask_safaricom", "ask_receipt")
     offers = {
@@ -109,8 +94,9 @@ class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
             "admin/mpesa/push_fate.html",
             {
                 "push": push,
+                "explained": explained(push),
                 "colour": PUSH_COLOURS[push.get_status_display()],
-                "story": story_of_push(push),
+                "story": story_of_push(push, request.user),
                 "follows": push.is_open or push.inquiries.filter(status__in=Inquiry.OPEN).exists(),
             },
         )
@@ -209,6 +195,14 @@ class MpesaPaymentAdmin(Asking, Totals, StaffAdmin):
     def shown_amount(self, push):
         return kes(push.amount)
 
+    @display(description="Result in plain words")
+    def shown_result(self, push):
+        return found.meaning if (found := explained(push)) else "-"
+
+    @display(description="What to tell the customer")
+    def shown_advice(self, push):
+        return found.advice if (found := explained(push)) else "-"
+
     @display(description="Status", label=PUSH_COLOURS)
     def shown_status(self, push):
         return push.get_status_display()
@@ -226,13 +220,14 @@ def apply_again(callback: Callback, *, by, on) -> Callback:
 
 
 @admin.register(Callback)
-class CallbackAdmin(StaffAdmin):
+class CallbackAdmin(Inbox, StaffAdmin):
     """What Safaricom posted, as it came. Evidence: to be read, and applied again when it failed."""
 
-    list_display = ("received_at", "kind", "shown_status", "receipt", "shown_amount", "account",
-                    "payer", "note")  # fmt: skip
+    list_display = ("received_at", "kind", "shown_outcome", "receipt", "shown_amount", "account",
+                    "payer", "next_step")  # fmt: skip
     list_select_related = ("payment", "push", "inquiry")
     list_filter = (
+        OutcomeFilter,
         ("status", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
         ("received_at", RangeDateTimeFilter),
@@ -246,13 +241,14 @@ class CallbackAdmin(StaffAdmin):
             "What it says",
             {
                 "fields": (
-                    ("kind", "shown_status"),
+                    ("kind", "shown_outcome"),
                     ("receipt", "shown_amount"),
                     ("account", "payer"),
                     ("paid_at", "payment"),
                     ("push", "checkout_id"),
                     ("inquiry", "conversation_id"),
                     "note",
+                    "what_to_do",
                 )
             },
         ),
@@ -268,7 +264,7 @@ class CallbackAdmin(StaffAdmin):
             },
         ),
     )
-    readonly_fields = ("shown_status", "shown_amount", "payer", "raw_body")
+    readonly_fields = ("shown_outcome", "shown_amount", "payer", "what_to_do", "raw_body")
     actions_detail = ("apply_again",)
     offers = {
         "apply_again": lambda callback: (
@@ -315,10 +311,6 @@ class CallbackAdmin(StaffAdmin):
         if key := Loan.key_of(term):
             return queryset.filter(account=f"LN{key:06d}"), False
         return queryset.none(), False
-
-    @display(description="Status", label=CALLBACK_COLOURS)
-    def shown_status(self, callback):
-        return callback.get_status_display()
 
     @display(description="Amount")
     def shown_amount(self, callback):

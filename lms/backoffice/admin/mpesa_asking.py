@@ -24,11 +24,18 @@ from lms.backoffice.forms import StaffDialog
 from lms.errors import Refused
 from lms.money import kes
 from lms.mpesa import operations as mpesa
+from lms.mpesa.error_codes import explain_error
 from lms.mpesa.models import DarajaRequest, Inquiry, MpesaBalance
 from lms.payments.models import Payment, normal_reference
 
 OUTCOME_COLOURS = {"Accepted": "success", "Rejected": "danger", "Unknown": "warning"}
 ASKED = "Safaricom was asked. The answer appears by itself, most often within seconds."
+
+
+def in_plain_words(code: str) -> str:
+    """Return what a code of Daraja's own means and what to do, or a dash where there is none."""
+    explained = explain_error(code)
+    return f"{explained.meaning} {explained.advice}" if explained else "-"
 
 
 class ReceiptDialog(StaffDialog):
@@ -224,11 +231,12 @@ class InquiryAdmin(Asking, StaffAdmin):
                     ("payer", "payee"),
                     ("paid_at", "answered_at"),
                     ("code", "message"),
+                    "in_plain_words",
                 )
             },
         ),
     )
-    readonly_fields = ("shown_amount",)
+    readonly_fields = ("shown_amount", "in_plain_words")
     actions_list = ("ask_payment",)
     actions_detail = ("ask_again",)
     offers = {
@@ -250,7 +258,7 @@ class InquiryAdmin(Asking, StaffAdmin):
             {
                 "inquiry": inquiry,
                 "colour": INQUIRY_COLOURS[inquiry.get_status_display()],
-                "story": story_of_inquiry(inquiry),
+                "story": story_of_inquiry(inquiry, request.user),
                 "payment": Payment.objects.seen_by(request.user)
                 .filter(pk=inquiry.payment_id)
                 .first(),
@@ -321,6 +329,10 @@ class InquiryAdmin(Asking, StaffAdmin):
     def shown_finding(self, inquiry):
         return inquiry.finding
 
+    @display(description="Code in plain words")
+    def in_plain_words(self, inquiry):
+        return in_plain_words(inquiry.code)
+
     @display(description="Amount")
     def shown_amount(self, inquiry):
         return kes(inquiry.amount)
@@ -332,7 +344,7 @@ class DarajaRequestAdmin(StaffAdmin):
     """Every request to Daraja of the last days, without secrets. To be read."""
 
     list_display = ("sent_at", "kind", "about", "asked_by", "shown_outcome", "code", "message",
-                    "milliseconds")  # fmt: skip
+                    "in_plain_words", "milliseconds")  # fmt: skip
     list_select_related = ("asked_by",)
     list_filter = (
         ("kind", ChoicesDropdownFilter),
@@ -352,12 +364,13 @@ class DarajaRequestAdmin(StaffAdmin):
                     ("about", "asked_by"),
                     ("shown_outcome", "milliseconds"),
                     ("code", "message"),
+                    "in_plain_words",
                 )
             },
         ),
         ("Bodies, without secrets", {"fields": ("shown_request", "shown_answer")}),
     )
-    readonly_fields = ("shown_outcome", "shown_request", "shown_answer")
+    readonly_fields = ("shown_outcome", "in_plain_words", "shown_request", "shown_answer")
     actions_list = ("register",)
 
     def has_register_permission(self, request: HttpRequest, obj=None) -> bool:
@@ -383,6 +396,10 @@ class DarajaRequestAdmin(StaffAdmin):
         messages.success(request, "Safaricom posts payments to the paybill here from now on.")
         page = reverse("admin:mpesa_darajarequest_changelist")
         return HttpResponse(headers={"HX-Redirect": page})
+
+    @display(description="Code in plain words")
+    def in_plain_words(self, asked):
+        return in_plain_words(asked.code)
 
     @display(description="Outcome", label=OUTCOME_COLOURS)
     def shown_outcome(self, asked):

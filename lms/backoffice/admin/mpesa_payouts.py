@@ -114,7 +114,7 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
             {
                 "part": part,
                 "colour": B2C_COLOURS[part.get_status_display()],
-                "story": story_of_b2c(part),
+                "story": story_of_b2c(part, request.user),
                 "follows": asked or part.status in (Status.WAITING, Status.SENDING, Status.SENT),
             },
         )

@@ -25,9 +25,10 @@ from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
 from lms.backoffice.admin.mpesa_payouts import B2C_COLOURS
-from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payout
+from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payment, story_of_payout
 from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.admin.sending import PayoutSending
+from lms.backoffice.admin.suggesting import Suggesting, SuggestionFilter
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -96,7 +97,7 @@ class MatchDialog(StaffDialog):
     @property
     def subject(self) -> str:
         payment = Payment.objects.get(pk=self.object_id)
-        payer = " ".join(filter(None, [payment.payer_name, phones.show(payment.payer_phone)]))
+        payer = " ".join(filter(None, [payment.payer_name, phones.show_payer(payment.payer_phone)]))
         return (
             f"{payment.number}: {kes(payment.amount)} by {payment.get_method_display()} "
             f"{payment.reference or ''} on {dates.show(payment.value_date)}"
@@ -105,7 +106,7 @@ class MatchDialog(StaffDialog):
 
     def clean_account(self) -> str:
         account = self.cleaned_data["account"]
-        self.loan = Loan.objects.seen_by(self.request.user).known_as(account).first()
+        self.loan = Loan.objects.seen_by(self.request.user).meant_by(account)
         if self.loan is None:
             raise forms.ValidationError(
                 f"There is no loan “{account}”. Numbers look like LN000123."
@@ -136,13 +137,25 @@ class PaymentResource(ModelResource):
         )  # fmt: skip
         export_order = fields
 
+    def dehydrate_payer_phone(self, payment) -> str:
+        """Leave a hash out of the file: it is as private as the phone."""
+        return "" if len(payment.payer_phone) == phones.HASH_LENGTH else payment.payer_phone
+
 
 class PaymentActions(Asking):
     """What may be done with a payment that was received."""
 
-    actions_detail = ("print_receipt", "match_to", "take_back", "reverse", "ask_safaricom")
+    actions_detail = (
+        "print_receipt",
+        "place_here",
+        "match_to",
+        "take_back",
+        "reverse",
+        "ask_safaricom",
+    )
     actions_row = ("print_receipt", "match_to", "take_back", "reverse")
     offers = {
+        "place_here": lambda payment: False,  # it stands beside each candidate
         "match_to": lambda payment: payment.status == Status.UNALLOCATED,
         "take_back": lambda payment: payment.status == Status.ALLOCATED,
         "reverse": lambda payment: payment.status != Status.REVERSED,
@@ -264,7 +277,7 @@ class InquiryInline(ReadOnlyTabular):
 
 # --- The page ----------------------------------------------------------------------------
 @admin.register(Payment)
-class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
+class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, StaffAdmin):
     import_kind = "payments"
     add_form = PaymentForm
     resource_classes = (PaymentResource,)
@@ -273,6 +286,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     list_select_related = ("customer", "branch", "taken_by")
     list_filter = (
         ("status", ChoicesDropdownFilter),
+        SuggestionFilter,
         ("method", ChoicesDropdownFilter),
         ("value_date", RangeDateFilter),
         ("branch", RelatedDropdownFilter),
@@ -283,6 +297,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     sortable_by = ()
     add_form_template = "admin/payments/add_form.html"
     change_form_outer_before_template = "admin/payments/receipt.html"
+    change_form_outer_after_template = "admin/payments/story_slot.html"
     add_fieldsets = (
         ("Payment", {"fields": ("account", ("amount", "method"), "reference", "form_key")}),
         (
@@ -323,8 +338,19 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
         return [
             path("hint/", view(self.hint_view), name="payments_payment_hint"),
             path("<int:pk>/receipt/", view(self.receipt_view), name="payments_payment_receipt"),
+            path("<int:pk>/story/", view(self.story_view), name="payments_payment_story"),
             *super().get_urls(),
         ]
+
+    def story_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that tells everything that happened to a payment."""
+        payment = self.get_object(request, str(pk))
+        if payment is None:
+            raise Http404
+        if not self.has_view_permission(request, payment):
+            raise PermissionDenied
+        story = story_of_payment(payment, request.user)
+        return render(request, "admin/payments/story.html", {"story": story})
 
     def hint_view(self, request: HttpRequest) -> HttpResponse:
         """Say whose loan is being typed and what is due on it."""
@@ -332,7 +358,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
             raise PermissionDenied
         typed = request.GET.get("account", "").strip()
         loans = Loan.objects.seen_by(request.user).select_related("customer", "position")
-        loan = loans.known_as(typed).first() if typed else None
+        loan = loans.meant_by(typed)
         due = due_now(loan, on=dates.today()) if loan else None
         return render(
             request, "admin/payments/hint.html", {"typed": typed, "loan": loan, "due": due}
@@ -341,9 +367,14 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
     # --- The receipt ---------------------------------------------------------------------------
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         payment = self.get_object(request, object_id) if object_id else None
-        receipt = receipt_of(payment) if payment else {}
+        told = {}
+        if payment:
+            told = {
+                "receipt": receipt_of(payment),
+                "suggestion": self.candidates_of(request, payment),
+            }
         return super().changeform_view(
-            request, object_id, form_url, {"receipt": receipt, **(extra_context or {})}
+            request, object_id, form_url, {**told, **(extra_context or {})}
         )
 
     def receipt_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -416,7 +447,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
 
     @display(description="Payer's phone")
     def shown_phone(self, payment):
-        return phones.show(payment.payer_phone) or "-"
+        return phones.show_payer(payment.payer_phone) or "-"
 
     @display(description="Status", label=COLOURS)
     def shown_status(self, payment):
@@ -509,7 +540,7 @@ class PayoutAdmin(PayoutSending, UndoRefund, Totals, StaffAdmin):
                 "payout": payout,
                 "colour": PAYOUT_COLOURS[payout.get_status_display()],
                 "parts": parts,
-                "story": story_of_payout(payout, parts),
+                "story": story_of_payout(payout, parts, request.user),
                 "follows": payout.status == Payout.Status.ON_ITS_WAY,
             },
         )

@@ -1,6 +1,7 @@
 """Asking a customer's phone for money, from a loan, an instalment or a customer."""
 
 from decimal import Decimal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django import forms
@@ -17,6 +18,7 @@ from unfold.widgets import (
 
 from lms import dates, money, phones, routing
 from lms.backoffice.admin.loan_actions import due_now
+from lms.backoffice.admin.mpesa_live import Live
 from lms.backoffice.forms import StaffDialog
 from lms.customers.models import Customer
 from lms.errors import Refused
@@ -133,14 +135,17 @@ def push(
     )
 
 
-class StkPush:
+class StkPush(Live):
     """Gives a page the action; the page lists `stk_push` and names the dialog of its model."""
 
     def has_collect_permission(self, request: HttpRequest, obj=None) -> bool:
         return request.user.has_perm("loans.collect_loan")
 
     def push_and_show(self, request: HttpRequest, form: StkPushDialog, object_id) -> HttpResponse:
-        """Send the push and go to its page, where its fate appears by itself."""
+        """Send the push and stay on the record's page, where its fate appears by itself.
+
+        From a list it leads to the page of the push.
+        """
         record = self.get_object(request, str(object_id))
         if record is None:
             raise Http404
@@ -157,8 +162,13 @@ class StkPush:
                 f"{phones.show(asked.phone)} was asked for {kes(asked.amount)}. "
                 "The customer types the PIN; this page follows.",
             )
+        own = reverse(
+            f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[record.pk]
+        )
+        here = self.back_from(request, record.pk)
+        followed = reverse("admin:mpesa_mpesapayment_change", args=[asked.pk])
         return HttpResponse(
-            headers={"HX-Redirect": reverse("admin:mpesa_mpesapayment_change", args=[asked.pk])}
+            headers={"HX-Redirect": here if urlsplit(here).path == own else followed}
         )
 
 

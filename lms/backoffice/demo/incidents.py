@@ -11,7 +11,7 @@ from random import Random
 
 from django.conf import settings
 
-from lms import dates, jobs, routing
+from lms import dates, jobs, phones, routing
 from lms.backoffice.demo.story import Story
 from lms.closing import reminders
 from lms.ledger import chart
@@ -43,6 +43,22 @@ STRAYS = (
 )
 
 
+def masked(phone: str) -> str:
+    """Return a phone as version 2 of Safaricom's C2B shows it."""
+    return f"{phone[:4]} ***** {phone[-3:]}"
+
+
+# Money of customers who did not type their loan number: account and phone, of the loan.
+FORGETFUL = (
+    lambda loan: ("LIPA LOAN", loan.customer.phone),
+    lambda loan: (loan.customer.id_number, masked(loan.customer.phone)),
+    lambda loan: (f"LN9{loan.pk:05d}", phones.hashed(loan.customer.phone)),
+    lambda loan: (phones.show(loan.customer.phone), ""),
+    lambda loan: ("", masked(loan.customer.phone)),
+    lambda loan: ("SHULE", loan.customer.phone),
+)
+
+
 class Incidents:
     """Plans the incidents of a story; `daraja` plays Safaricom for the prompts."""
 
@@ -51,6 +67,7 @@ class Incidents:
         self.daraja = daraja
         self.random = Random(story.random.random())  # noqa: S311
         self._prompted: set[int] = set()
+        self._forgetful: set[int] = set()
 
     def plan(self) -> None:
         """Plan everything unusual of the last year, and the inbox of the last two days."""
@@ -68,6 +85,8 @@ class Incidents:
         for number, stray in enumerate(STRAYS):
             self._on(number * 5 + 1, 13 + number / 10, partial(self.stray, stray))
         self._on(0, 12, self.match_stray)
+        for number, way in enumerate(FORGETFUL):
+            self._on(number % 2, 14 + number / 10, partial(self.forget_number, way))
         for number, fate in enumerate(PROMPTS):
             day = today - timedelta(days=number % 2)
             hour = 23.9 if fate == "open" else 9 + number * 0.7
@@ -186,6 +205,28 @@ class Incidents:
         account, amount, payer = stray
         team = self.story.office.teams["DEMONRB"]
         self.story.till.stray(account, amount, payer, on=on, branch=team.branch)
+
+    def forget_number(self, way, on: date) -> None:
+        """Take the next instalment of a customer who did not type the loan number."""
+        coming = Repayment.objects.unpaid().filter(
+            loan__status=Loan.Status.ACTIVE, loan__branch__code="DEMONRB", due_date__gt=on
+        )
+        for row in coming.select_related("loan__customer", "loan__branch").order_by("due_date"):
+            customer = row.loan.customer
+            alone = customer.loans.filter(status=Loan.Status.ACTIVE).count() == 1
+            if not alone or customer.pk in self._forgetful:
+                continue
+            self._forgetful.add(customer.pk)
+            account, phone = way(row.loan)
+            self.story.till.stray(
+                account,
+                int(row.outstanding.quantize(SHILLING, ROUND_CEILING)),
+                customer.name.upper(),
+                on=on,
+                branch=row.loan.branch,
+                phone=phone,
+            )
+            return
 
     def match_stray(self, on: date) -> None:
         """Match the oldest stray payment to the loan it was meant for."""

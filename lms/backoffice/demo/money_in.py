@@ -112,8 +112,13 @@ class Till:
         callback.refresh_from_db()
         return callback
 
-    def stray(self, account: str, amount: int, payer: str, *, on: date, branch) -> Payment:
-        """Take money by M-Pesa under an account number that no loan has."""
+    def stray(
+        self, account: str, amount: int, payer: str, *, on: date, branch, phone: str = ""
+    ) -> Payment:
+        """Take money by M-Pesa under an account number that no loan has.
+
+        `phone` is as Safaricom sends it: plain, masked or hashed.
+        """
         return routing.take(
             method="mpesa",
             amount=Decimal(amount),
@@ -121,6 +126,7 @@ class Till:
             value_date=on,
             account=account,
             payer_name=payer,
+            payer_phone=phone,
             branch=branch,
             by=None,
             on=on,

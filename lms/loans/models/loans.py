@@ -27,7 +27,30 @@ from lms.loans.penalties import PenaltyRule
 from lms.money import CENT, ZERO, MoneyField, kes
 from lms.staff.models import Branch, Holiday
 
-NUMBER = re.compile(r"LN?[\s\-_/#O0]*(\d{1,12})")  # people type the letter O for a zero
+# Between the letters and the first digit that counts, people put what they like.
+NUMBER = re.compile(r"L\s?N?[\s\-_/#.:]*(0[\s\-_/#.:0]*)?([1-9][0-9]{0,11})[\s.,;]*")
+# Its six digits in groups are one number; fewer, or with no zero in front, may be two loans.
+GROUPED = re.compile(r"LN?[\s\-]*(0[0-9]*(?:[\s\-][0-9]+)+)")
+MARKS = ("-", "/", " ")  # that people put between the parts of a number
+AS_DIGITS = str.maketrans("OI\u2010\u2011\u2012\u2013\u2014\u2212", "01------")
+WIDTH = 6
+
+
+def spellings(text: str) -> list[str]:
+    """Return the spellings in which the old system may have written a number that was typed.
+
+    As it stands, and with other marks between its parts: between letters and digits any or none,
+    between two runs of digits never none (12/345 is not 12345). Each as it is, and with zeros for
+    the letters O that stand beside a digit.
+    """
+    typed = " ".join(text.split()).upper()
+    found = {typed}
+    for form in (typed, re.sub(r"O(?=[\W_O]*\d)|(?<=\d)O", "0", typed)):
+        for inner in MARKS:
+            between = re.sub(r"(?<=\d)[\W_]+(?=\d)", inner, form)
+            parts = re.findall(rf"[A-Z]+|\d+(?:{re.escape(inner)}\d+)*", between)
+            found |= {mark.join(parts) for mark in ("", *MARKS)}
+    return sorted(found - {""})
 
 
 class LoanQuerySet(models.QuerySet):
@@ -40,10 +63,20 @@ class LoanQuerySet(models.QuerySet):
         return self.filter(pk=pk) if pk else self.none()
 
     def known_as(self, text: str) -> Self:
-        """Return the loan with this number, here or in the system it was taken over from."""
+        """Return the loan with this number, here or in the system it was taken over from.
+
+        A number of the old system is found in other spellings too: other marks between its parts,
+        the letter O for a zero. So several loans may come: `meant_by` takes none of them then.
+        """
         pk = Loan.key_of(text)
-        legacy = Q(legacy_number=text.strip().upper())
-        return self.filter(Q(pk=pk) | legacy) if pk else self.filter(legacy)
+        if pk:
+            return self.filter(Q(pk=pk) | Q(legacy_number=text.strip().upper()))
+        return self.filter(legacy_number__in=spellings(text))
+
+    def meant_by(self, text: str) -> "Loan | None":
+        """Return the one loan that is known as this; None for none, and where two could be."""
+        found = list(self.known_as(text)[:2]) if text.strip() else []
+        return found[0] if len(found) == 1 else None
 
     def active(self) -> Self:
         return self.filter(status=Loan.Status.ACTIVE)
@@ -59,7 +92,7 @@ class LoanQuerySet(models.QuerySet):
             return by_number
         customers = Customer.objects.matching(text).values_list("pk", flat=True)
         return self.filter(
-            Q(customer_id__in=list(customers[:500])) | Q(legacy_number=text.strip().upper())
+            Q(customer_id__in=list(customers[:500])) | Q(legacy_number__in=spellings(text))
         )
 
 
@@ -205,10 +238,17 @@ class Loan(Terms):
     def key_of(text: str) -> int | None:
         """Return the primary key that a loan number in any spelling means, or None.
 
-        Payers type LN000123, ln 123, LN-0123 and LNOOO123 for the same loan.
+        Payers type LN000123, ln 123, LN-0123, LNOOO123 and LN 000-123 for the same loan.
         """
-        found = NUMBER.fullmatch(str(text or "").strip().upper())
-        return int(found[1]) if found and int(found[1]) else None
+        typed = str(text or "").strip().upper()
+        if not typed.startswith("L"):
+            return None
+        typed = typed.translate(AS_DIGITS)
+        if found := NUMBER.fullmatch(typed):
+            return int(found[2])
+        grouped = GROUPED.fullmatch(typed)
+        digits = re.sub(r"\D", "", grouped[1]) if grouped else ""
+        return int(digits) or None if len(digits) == WIDTH else None
 
     def clean(self) -> None:
         super().clean()

@@ -4,14 +4,20 @@ from datetime import datetime
 from typing import NoReturn, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from lms.errors import Refused
 from lms.money import MoneyField
 from lms.mpesa.models.inquiries import Inquiry
 from lms.mpesa.models.payouts import B2cPayment
 from lms.mpesa.models.pushes import MpesaPayment
+from lms.mpesa.reviewing import Outcome
 from lms.payments.models import Payment
+
+# How the history of a payment says that it was placed.
+PLACED = Q()
+for _reason in ("Allocated to ", "Prepaid principal of ", "Paid fees of ", "Held as credit"):
+    PLACED |= Q(history_change_reason__startswith=_reason)
 
 
 class CallbackQuerySet(models.QuerySet):
@@ -32,6 +38,31 @@ class CallbackQuerySet(models.QuerySet):
 
     def needing_review(self) -> Self:
         return self.filter(status__in=[Callback.Status.REVIEW, Callback.Status.FAILED])
+
+    def with_placer(self) -> Self:
+        """Add `by_hand`: a person placed the payment that books it."""
+        placed = Payment.history.filter(
+            PLACED, id=OuterRef("payment_id"), history_user__isnull=False
+        )
+        return self.annotate(by_hand=Exists(placed))
+
+    def that_came_to(self, outcome: str) -> Self:
+        """Callbacks of which this became; every callback came to one Outcome."""
+        status, gone = Callback.Status, Q(payment__status=Payment.Status.REVERSED)
+        applied = Q(status=status.APPLIED)
+        if outcome in (Outcome.AUTO, Outcome.BY_HAND):
+            by_hand = outcome == Outcome.BY_HAND
+            placed = applied & Q(payment__status=Payment.Status.ALLOCATED)
+            return self.with_placer().filter(placed, by_hand=by_hand)
+        wanted = {
+            Outcome.REVIEW: Q(status__in=[status.REVIEW, status.FAILED]),
+            Outcome.UNPLACED: applied & Q(payment__status=Payment.Status.UNALLOCATED),
+            Outcome.DUPLICATE: Q(status=status.DUPLICATE) & ~gone,
+            Outcome.REVERSED: Q(status__in=[status.APPLIED, status.DUPLICATE]) & gone,
+            Outcome.NO_MONEY: Q(status=status.IGNORED),
+            Outcome.WAITING: Q(status=status.RECEIVED),
+        }
+        return self.filter(wanted[Outcome(outcome)])
 
 
 class Callback(models.Model):
@@ -118,6 +149,26 @@ class Callback(models.Model):
 
     def delete(self, *args, **kwargs) -> NoReturn:
         raise Refused("What Daraja sent is evidence: it is not deleted.")
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, as staff sort it. Ask only rows that came `with_placer`."""
+        known = {
+            self.Status.RECEIVED: Outcome.WAITING,
+            self.Status.IGNORED: Outcome.NO_MONEY,
+            self.Status.REVIEW: Outcome.REVIEW,
+            self.Status.FAILED: Outcome.REVIEW,
+        }
+        if self.status in known:
+            return known[self.status]
+        standing = self.payment.status if self.payment else Payment.Status.UNALLOCATED
+        if standing == Payment.Status.REVERSED:
+            return Outcome.REVERSED
+        if self.status == self.Status.DUPLICATE:
+            return Outcome.DUPLICATE
+        if standing == Payment.Status.UNALLOCATED:
+            return Outcome.UNPLACED
+        return Outcome.BY_HAND if self.by_hand else Outcome.AUTO
 
     @property
     def text(self) -> str:

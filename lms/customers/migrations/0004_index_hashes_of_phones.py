@@ -1,0 +1,47 @@
+import django.db.models.functions.text
+from django.db import migrations, models
+
+import lms.customers.models
+from lms import phones
+
+AT_ONCE = 1_000
+
+
+def fill(apps, schema_editor) -> None:
+    customers = apps.get_model("customers", "Customer").objects.filter(phone_hash="")
+    last = 0
+    while rows := list(customers.filter(pk__gt=last).order_by("pk").only("phone")[:AT_ONCE]):
+        for row in rows:
+            row.phone_hash = phones.hashed(row.phone)
+        customers.bulk_update(rows, ["phone_hash"])
+        last = rows[-1].pk
+
+
+class Migration(migrations.Migration):
+    dependencies = [("customers", "0003_record_who_referred")]
+
+    operations = [
+        migrations.AddField(
+            model_name="customer",
+            name="phone_hash",
+            field=lms.customers.models.PhoneHashField(
+                default="",
+                editable=False,
+                help_text="By it a payment is known whose payer Safaricom names by hash. As "
+                "private as the phone: not shown, not exported, not kept in history.",
+                max_length=64,
+            ),
+        ),
+        migrations.RunPython(fill, migrations.RunPython.noop),
+        migrations.AddIndex(
+            model_name="customer",
+            index=models.Index(fields=["phone_hash"], name="customer_by_phone_hash"),
+        ),
+        migrations.AddIndex(
+            model_name="customer",
+            index=models.Index(
+                django.db.models.functions.text.Substr("phone", 10, 3),
+                name="customer_by_phone_end",
+            ),
+        ),
+    ]
