@@ -19,7 +19,7 @@ from lms.ledger.models import JournalTemplate
 from lms.loans.models import Loan, Repayment
 from lms.mpesa import credentials
 from lms.mpesa import operations as mpesa
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, MpesaPayment, Pull
 from lms.notifications import operations as notifications
 from lms.notifications.models import REMINDERS, Message
 from lms.payments.models import Payment
@@ -123,7 +123,7 @@ def _place_what_it_names(callback: Callback) -> str:
     """Place money that was booked without an account, once its confirmation names it."""
     callback.refresh_from_db()
     payment = callback.payment
-    if callback.kind == Callback.Kind.CONFIRMATION and payment is not None:
+    if callback.kind in Callback.WITH_ACCOUNT and payment is not None:
         settled = routing.settle(payment, by=None, on=dates.today())
         routing.tell(settled, now=dates.now())
     return callback.status
@@ -145,6 +145,36 @@ def query_pushes() -> int:
     for push in pushes:
         mpesa.query_push(push, now=now)
     return len(pushes)
+
+
+def follow_reversals() -> int:
+    """Send what a crash left unsent, ask about what nobody told of; return how many were touched.
+
+    Raises Refused, so that the job counts as failed, where Safaricom cannot be asked from here.
+    """
+    return len(mpesa.follow_reversals(now=dates.now()))
+
+
+def pull_missed() -> str:
+    """Pull the payments whose confirmation never came, where a number is nominated for it.
+
+    Raises Refused, so that the job counts as failed, when Safaricom did not tell them all.
+    """
+    if not mpesa.pull_is_set_up():
+        return "No number is nominated: nothing was pulled."
+    run = pull(by=None)
+    if run.status != Pull.Status.DONE:
+        raise Refused(f"{run.number}: {run.outcome}")
+    return run.outcome
+
+
+def pull(*, by: Staff | None) -> Pull:
+    """Pull missed payments now and apply what is new; return the run. Raises Refused."""
+    run = mpesa.pull(by=by, at=dates.now())
+    new = run.callbacks.filter(status=Callback.Status.RECEIVED).order_by("pk")
+    for key in list(new.values_list("pk", flat=True)):
+        apply_callback(key)
+    return run
 
 
 def poll_balances() -> str:

@@ -3,7 +3,9 @@
 from lms.mpesa.models.exchanges import AccessToken, DarajaRequest
 from lms.mpesa.models.inbox import Callback
 from lms.mpesa.models.inquiries import Inquiry, MpesaBalance
+from lms.mpesa.models.pulls import Pull
 from lms.mpesa.models.pushes import MpesaPayment
+from lms.mpesa.models.reversals import Reversal
 from lms.mpesa.models.steps import Stepwise
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "Inquiry",
     "MpesaBalance",
     "MpesaPayment",
+    "Pull",
+    "Reversal",
     "Stepwise",
 ]

@@ -29,6 +29,10 @@ class DarajaRequest(models.Model):
         BALANCE = "balance", "Account balance"
         STATUS = "status", "Transaction status"
         REGISTER = "register", "Register addresses"
+        REVERSAL = "reversal", "Reversal"
+        PULL = "pull", "Pull of payments"
+        PULL_REGISTER = "pull_reg", "Register for pull"
+        SIMULATE = "simulate", "Simulated payment"
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", "Accepted"

@@ -9,7 +9,9 @@ from django.db.models import Q
 from lms.errors import Refused
 from lms.money import MoneyField
 from lms.mpesa.models.inquiries import Inquiry
+from lms.mpesa.models.pulls import Pull
 from lms.mpesa.models.pushes import MpesaPayment
+from lms.mpesa.models.reversals import Reversal
 from lms.payments.models import Payment
 
 
@@ -42,6 +44,10 @@ class Callback(models.Model):
         BALANCE_TIMEOUT = "balance-timeout", "Balance timeout"
         STATUS = "status", "Payment status result"
         STATUS_TIMEOUT = "status-timeout", "Payment status timeout"
+        REVERSAL = "reversal", "Reversal result"
+        REVERSAL_TIMEOUT = "reversal-timeout", "Reversal timeout"
+        PULL = "pull", "Pulled payment"
+        PULL_NOTICE = "pull-notice", "Pull notification"
 
     class Status(models.TextChoices):
         RECEIVED = "received", "Received"
@@ -51,6 +57,8 @@ class Callback(models.Model):
         REVIEW = "review", "Needs review"
         FAILED = "failed", "Could not be applied"
 
+    # A payment of a customer with the account that they typed.
+    WITH_ACCOUNT = (Kind.CONFIRMATION, Kind.PULL, Kind.PULL_NOTICE)
     EVIDENCE = frozenset({"kind", "body", "headers", "remote_addr", "received_at"})
 
     kind = models.CharField(max_length=20, choices=Kind)
@@ -80,6 +88,17 @@ class Callback(models.Model):
     )
     inquiry = models.ForeignKey(
         Inquiry, models.PROTECT, null=True, blank=True, related_name="callbacks"
+    )
+    reversal = models.ForeignKey(
+        Reversal, models.PROTECT, null=True, blank=True, related_name="callbacks"
+    )
+    pull = models.ForeignKey(
+        Pull,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        verbose_name="found by",
     )
 
     objects = CallbackQuerySet.as_manager()

@@ -1,9 +1,10 @@
 """Every verb of the M-Pesa room that writes.
 
 Going out: `push`, then `query_push` for what never called back; `ask_balances` and `ask_payment`
-for what Safaricom answers later. Coming in: `record_callback` stores, `apply` reads and says what
-money arrived, the room above books it, `attach` ties both together. No transaction is open during
-HTTP.
+for what Safaricom answers later; `ask_reversal` for money that goes back to its payer, which
+`follow_reversals` watches; `pull` for payments whose confirmation never came. Coming in:
+`record_callback` stores, `apply` reads and says what money arrived, the room above books it,
+`attach` ties both together. No transaction is open during HTTP.
 """
 
 from lms.mpesa.operations.applying import apply
@@ -27,26 +28,40 @@ from lms.mpesa.operations.inquiries import (
     our_shortcodes,
     register_addresses,
 )
+from lms.mpesa.operations.pulls import pull, pull_is_set_up, register_pull
 from lms.mpesa.operations.pushes import push, query_push
+from lms.mpesa.operations.reversals import (
+    ask_about_reversal,
+    ask_reversal,
+    follow_reversals,
+    settle_by_hand,
+)
 
 __all__ = [
     "JustAsked",
     "Receipt",
     "apply",
     "ask_about",
+    "ask_about_reversal",
     "ask_again",
     "ask_balances",
     "ask_payment",
+    "ask_reversal",
     "attach",
     "close_unanswered",
+    "follow_reversals",
     "forget_requests",
     "our_shortcodes",
+    "pull",
+    "pull_is_set_up",
     "push",
     "query_push",
     "record_answer",
     "record_callback",
     "register_addresses",
+    "register_pull",
     "reopen",
     "set_aside",
+    "settle_by_hand",
     "validate",
 ]

@@ -10,6 +10,7 @@ from lms.mpesa.callbacks import MalformedCallback, is_phone_of
 from lms.mpesa.models import Callback, Inquiry, MpesaBalance, MpesaPayment
 from lms.mpesa.operations.inbox import Receipt, money, settle
 from lms.mpesa.operations.inquiries import our_shortcodes
+from lms.mpesa.operations.sent_back import apply_status_of_reversed
 from lms.mpesa.results import (
     Found,
     Held,
@@ -81,6 +82,8 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
             reason=f"Safaricom says {found.status}",
             fields=("transaction_status", "amount", "payer", "payee", "paid_at"),
         )
+    if apply_status_of_reversed(callback, found, at=at):
+        return None
     return _weigh(callback, inquiry, found, at=at)
 
 

@@ -8,7 +8,11 @@ from lms.mpesa.callbacks import MalformedCallback, parse_c2b, parse_stk
 from lms.mpesa.models import Callback
 from lms.mpesa.operations.answers import apply_balances, apply_status, apply_timeout
 from lms.mpesa.operations.inbox import Receipt, apply_confirmation, apply_stk, lock, settle
+from lms.mpesa.operations.pulls import apply_notice, apply_pulled
+from lms.mpesa.operations.sent_back import apply_reversal, apply_reversal_timeout
+from lms.mpesa.pulled import parse_notice, parse_pulled
 from lms.mpesa.results import parse_result
+from lms.mpesa.reversal_results import parse_reversal
 
 MAX_ATTEMPTS = 8  # at applying one callback
 Kind = Callback.Kind
@@ -19,6 +23,10 @@ READERS = {
     Kind.BALANCE_TIMEOUT: (parse_result, apply_timeout),
     Kind.STATUS: (parse_result, apply_status),
     Kind.STATUS_TIMEOUT: (parse_result, apply_timeout),
+    Kind.REVERSAL: (parse_reversal, apply_reversal),
+    Kind.REVERSAL_TIMEOUT: (parse_result, apply_reversal_timeout),
+    Kind.PULL: (parse_pulled, apply_pulled),
+    Kind.PULL_NOTICE: (parse_notice, apply_notice),
 }
 
 

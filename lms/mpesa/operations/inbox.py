@@ -35,7 +35,7 @@ Status = MpesaPayment.Status
 # What reading a body writes on its row.
 READ = (
     "checkout_id", "conversation_id", "receipt", "amount", "account", "phone", "payer_name",
-    "paid_at", "push", "inquiry",
+    "paid_at", "push", "inquiry", "reversal",
 )  # fmt: skip
 
 
@@ -104,8 +104,8 @@ def attach(callback: Callback, payment: Payment, *, at: datetime) -> Callback:
 
 
 def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
-    if callback.push is None and callback.kind == Callback.Kind.CONFIRMATION:
-        callback.push = _push_awaiting(callback)
+    if callback.push is None and callback.kind in Callback.WITH_ACCOUNT:
+        callback.push = push_awaiting(callback)
     row = (
         MpesaPayment.objects.select_for_update()
         .filter(receipt=callback.receipt, payment=None)
@@ -123,7 +123,7 @@ def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
     if row is not None:
         row.payment = payment
         row.note(by=None, reason=f"Booked as {payment.number}", fields=("payment",))
-    if callback.kind == Callback.Kind.CONFIRMATION:
+    if callback.kind in Callback.WITH_ACCOUNT:
         learn_account(
             payment,
             account=callback.account,
@@ -270,12 +270,12 @@ def apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime)
     if payment.shortcode != str(settings.DARAJA_SHORTCODE):
         note = f"It was paid to {payment.shortcode}, which is not our paybill."
         return settle(callback, Callback.Status.REVIEW, note, at=at)
-    callback.push = _push_awaiting(callback)
+    callback.push = push_awaiting(callback)
     customer_id = callback.push.customer_id if callback.push else None
     return money(callback, customer_id=customer_id, at=at)
 
 
-def _push_awaiting(callback: Callback) -> MpesaPayment | None:
+def push_awaiting(callback: Callback) -> MpesaPayment | None:
     """Return the request that a confirmation pays: by receipt, else the one that awaits it."""
     rows = MpesaPayment.objects.select_for_update()
     if named := rows.filter(receipt=callback.receipt).first():

@@ -44,7 +44,7 @@ def ask_balances(*, by, at: datetime) -> list[Inquiry]:
     The answers come as callbacks. Raises Refused while no initiator is set up, and within half a
     minute of a question that is still open.
     """
-    urls = _addresses(Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT)
+    urls = addresses(Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT)
     _refuse_repeat(Inquiry.objects.filter(kind=Kind.BALANCE), at=at)
     asked = []
     for shortcode in our_shortcodes():
@@ -75,7 +75,7 @@ def ask_payment(
         raise Refused(
             "An M-Pesa receipt is 10 letters and digits, like UKL7AB12CD.", field="receipt"
         ) from None
-    urls = _addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
+    urls = addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
     _refuse_repeat(Inquiry.objects.filter(kind=Kind.STATUS, receipt=receipt), at=at)
     shortcode = str(settings.DARAJA_SHORTCODE)
     inquiry = _save(
@@ -140,7 +140,7 @@ def forget_requests(*, before: datetime) -> int:
     return DarajaRequest.objects.filter(sent_at__lt=before).delete()[0]
 
 
-def _addresses(result: str, timeout: str) -> dict[str, str]:
+def addresses(result: str, timeout: str) -> dict[str, str]:
     """Return where the answer goes. Raises Refused while Safaricom cannot be asked from here."""
     if not credentials.is_set_up():
         raise Refused("Safaricom cannot be asked from this machine: DARAJA_INITIATOR is empty.")

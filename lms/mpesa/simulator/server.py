@@ -3,7 +3,7 @@
 A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
 GET /_control/sent lists the money taken, POST /_control/next {answer} says what becomes of the
-initiator's next question (`bodies.ANSWERS`).
+initiator's next request, or of the next pull (`bodies.ANSWERS`).
 """
 
 import base64
@@ -17,20 +17,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from lms.mpesa.simulator import bodies, rules
+from lms.mpesa.simulator import bodies, pulls, reversals, rules
 from lms.mpesa.simulator.books import Books, Prompt, Taken, now
 from lms.mpesa.simulator.courier import Courier, post
-from lms.mpesa.simulator.rules import Turned, invalid
+from lms.mpesa.simulator.rules import Page, Turned, invalid
 
 LARGEST_BODY = 65536
 REPEAT_WINDOW = timedelta(minutes=2)
 
 
 PAGE = "<html><head><title>500</title></head><body>Internal Server Error</body></html>"
-
-
-class Page(Exception):
-    """The gateway answers an HTML page in place of Daraja."""
 
 
 class Simulator:
@@ -182,38 +178,44 @@ class Simulator:
         rules.account_balance(body, shortcodes=self.shortcodes)
 
         def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
-            if refusal := self._refusal(body, ids):
+            if refusal := self.refusal(body, ids):
                 return refusal
             values = bodies.balance_values(self.books.balances(), now())
             return bodies.result(ids, values=values, odd_types=answer.odd_types)
 
-        return self._answer_later(body, result)
+        return self.answer_later(body, result)
 
     def transaction_status(self, body: dict[str, Any]) -> dict[str, Any]:
         rules.transaction_status(body, shortcodes=self.shortcodes)
         receipt = str(body["TransactionID"])
 
         def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
-            if refusal := self._refusal(body, ids):
+            if refusal := self.refusal(body, ids):
                 return refusal
             taken = self.books.taken_with(receipt)
             if taken is None:
                 return bodies.result(
                     ids, code="SFC_IC0003", description="The transaction does not exist."
                 )
-            values = bodies.status_values(taken, shortcode=self.shortcode, status=answer.status)
+            status = "Reversed" if receipt in self.books.sent_back else answer.status
+            values = bodies.status_values(taken, shortcode=self.shortcode, status=status)
             return bodies.result(ids, receipt=receipt, values=values, odd_types=answer.odd_types)
 
-        return self._answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
+        return self.answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
 
-    def _refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
+    def refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
         """Return the result for an initiator whose name or credential is wrong."""
         credential = str(body["SecurityCredential"])
         if body["Initiator"] == self.initiator and self.opens(credential):
             return None
         return bodies.result(ids, code="2001", description="The initiator information is invalid.")
 
-    def _answer_later(
+    def next_script(self) -> str:
+        """Return what the next request was told to come to, once, or ""."""
+        with self.books.lock:
+            return self.next_answers.pop(0) if self.next_answers else ""
+
+    def answer_later(
         self,
         body: dict[str, Any],
         result: Callable[[tuple[str, str], bodies.Answer], dict[str, Any]],
@@ -221,9 +223,7 @@ class Simulator:
         script: str = "",
     ) -> dict[str, Any]:
         """Take a question and post its result, or what the script says instead."""
-        with self.books.lock:
-            wanted = self.next_answers.pop(0) if self.next_answers else script
-        answer = bodies.ANSWERS.get(wanted, bodies.Answer())
+        answer = bodies.ANSWERS.get(self.next_script() or script, bodies.Answer())
         if answer.html:
             raise Page
         ids = (f"{self.books.new_id()}-1", f"AG_{now():%Y%m%d}_{secrets.token_hex(10)}")
@@ -231,8 +231,12 @@ class Simulator:
         def tell() -> None:
             if answer.times_out:
                 post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+                return
+            if answer.fails_first:
+                post(str(body["ResultURL"]), bodies.result(ids, code="17", description="Failed"))
+            made = result(ids, answer)  # also where nobody is told
             for _ in range(answer.results):
-                post(str(body["ResultURL"]), result(ids, answer))
+                post(str(body["ResultURL"]), made)
 
         self.courier.later(tell, delay=self.callback_delay)
         return {
@@ -353,6 +357,7 @@ class Handler(BaseHTTPRequestHandler):
                         "phone": taken.phone,
                         "at": taken.at.isoformat(),
                         "checkout_id": taken.checkout_id,
+                        "kept": taken.receipt not in self.daraja.books.sent_back,
                     }
                     for taken in self.daraja.took
                 ]
@@ -390,6 +395,8 @@ class Handler(BaseHTTPRequestHandler):
             "/mpesa/c2b/v2/registerurl": partial(daraja.register_urls, version=2),
             "/mpesa/c2b/v1/simulate": daraja.simulate,
             "/mpesa/c2b/v2/simulate": daraja.simulate,
+            reversals.PATH: partial(reversals.reverse, daraja),
+            **pulls.doors(daraja),
         }
         if path not in doors:
             raise Turned(404, "404.001.01", "Resource not found")

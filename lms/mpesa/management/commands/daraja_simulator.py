@@ -19,8 +19,9 @@ Everyone else pays. A customer who pays the paybill by hand:
   curl -d '{"account": "LN000001", "amount": 500, "phone": "254712345678"}' URL/_control/pay
 The money taken so far:
   curl URL/_control/sent
-What becomes of the next question about balances or a receipt (timeout, drop, twice, odd, html,
-reversed); receipts that end in Q1 to Q5 bring the first five by themselves:
+What becomes of the next question about balances or a receipt, reversal or pull (timeout, drop,
+twice, odd, html; reversed for a receipt; late for a reversal: it fails, then works); receipts that
+end in Q1 to Q5 bring the first five by themselves:
   curl -d '{"answer": "timeout"}' URL/_control/next
 """
 
@@ -45,7 +46,7 @@ def money_at_start(text: str) -> dict[str, int]:
 class Command(BaseCommand):
     help = (
         "Play Safaricom's Daraja on this machine until Ctrl-C: OAuth, STK push and query, C2B, "
-        "account balance, transaction status. "
+        "account balance, transaction status, reversal, pull. "
         "It checks requests as strictly as Safaricom and posts callbacks to the office. Keys, "
         "paybill and callback address are those of the settings; set DARAJA_URL to its address."
     )
