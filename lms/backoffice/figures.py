@@ -16,7 +16,7 @@ from django.db.models import Case, CharField, Count, DecimalField, F, Q, Value, 
 from lms import money
 from lms.loans.models import Loan, Repayment
 from lms.money import ZERO
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, MpesaPayment, Reversal
 from lms.notifications.models import Message
 from lms.payments.models import Payment
 from lms.reconciliation.models import StatementLine
@@ -78,7 +78,8 @@ def waiting_work(staff, on: date) -> dict[str, int]:
 def _waiting_few(staff, on: date) -> dict[str, int]:
     """Return how much of what is never much waits for somebody, in one query.
 
-    That is cash in people's hands, and rewards for customers who brought others.
+    That is cash in people's hands, rewards for customers who brought others, and money of which
+    Safaricom did not say whether it went back.
     """
     drawers = DrawerSession.objects.seen_by(staff)
     waiting = {
@@ -87,6 +88,7 @@ def _waiting_few(staff, on: date) -> dict[str, int]:
         "handovers": TillTransfer.objects.seen_by(staff).waiting(),
         "bankings": Banking.objects.seen_by(staff).in_transit(),
         "rewards": ReferralReward.objects.seen_by(staff).waiting(),
+        "reversals": Reversal.objects.seen_by(staff).needing_review(),
     }
     first, *others = (
         rows.order_by().values_list(Value(name, output_field=CharField()))

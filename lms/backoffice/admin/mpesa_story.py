@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lms.money import kes
-from lms.mpesa.models import DarajaRequest, Inquiry, MpesaPayment
+from lms.mpesa.models import DarajaRequest, Inquiry, MpesaPayment, Reversal
 
 INQUIRY_COLOURS = {
     Inquiry.Status.ASKED.label: "info",
@@ -12,6 +12,15 @@ INQUIRY_COLOURS = {
     Inquiry.Status.UNKNOWN.label: "warning",
     Inquiry.Status.ANSWERED.label: "success",
     Inquiry.Status.FAILED.label: "danger",
+}
+REVERSAL_COLOURS = {
+    Reversal.Status.REQUESTED.label: "info",
+    Reversal.Status.SENDING.label: "info",
+    Reversal.Status.SENT.label: "info",
+    Reversal.Status.UNKNOWN.label: "warning",
+    Reversal.Status.UNRESOLVED.label: "warning",
+    Reversal.Status.DONE.label: "success",
+    Reversal.Status.FAILED.label: "danger",
 }
 
 
@@ -27,11 +36,7 @@ def story_of_push(push: MpesaPayment) -> list[Event]:
     """Return everything that happened to an STK push, and what was asked about it."""
     found = [*_changes(push), *_callbacks(push), *_requests(push.number)]
     for inquiry in push.inquiries.select_related("asked_by"):
-        who = f", by {inquiry.asked_by}" if inquiry.asked_by else ""
-        asked = f"Asked Safaricom about {inquiry.receipt}"
-        found.append(Event(inquiry.asked_at, asked, f"{inquiry.number}{who}"))
-        if inquiry.answered_at:
-            found.append(Event(inquiry.answered_at, inquiry.finding, inquiry.number))
+        found += _question(inquiry)
     return _in_order(found, push)
 
 
@@ -41,13 +46,34 @@ def story_of_inquiry(inquiry: Inquiry) -> list[Event]:
     return _in_order(found, inquiry)
 
 
-def _in_order(found: list[Event], record: MpesaPayment | Inquiry) -> list[Event]:
+def story_of_reversal(reversal: Reversal) -> list[Event]:
+    """Return everything that happened to money on its way back, and what was asked about it."""
+    found = [*_changes(reversal), *_callbacks(reversal), *_requests(reversal.number)]
+    approval = reversal.approval
+    found.append(
+        Event(approval.asked_at, f"Asked for: {approval.reason}", f"by {reversal.asked_by}")
+    )
+    asked = reversal.payment.inquiries.filter(asked_at__gte=reversal.requested_at)
+    for inquiry in asked.select_related("asked_by"):
+        found += _question(inquiry)
+    return _in_order(found, reversal)
+
+
+def _question(inquiry: Inquiry) -> Iterable[Event]:
+    who = f", by {inquiry.asked_by}" if inquiry.asked_by else ""
+    asked = f"Asked Safaricom about {inquiry.receipt}"
+    yield Event(inquiry.asked_at, asked, f"{inquiry.number}{who}")
+    if inquiry.answered_at:
+        yield Event(inquiry.answered_at, inquiry.finding, inquiry.number)
+
+
+def _in_order(found: list[Event], record: MpesaPayment | Inquiry | Reversal) -> list[Event]:
     if payment := record.payment:
         found.append(Event(payment.received_at, f"Booked as {payment.number}", kes(payment.amount)))
     return sorted(found, key=lambda event: event.at)
 
 
-def _changes(record: MpesaPayment | Inquiry) -> Iterable[Event]:
+def _changes(record: MpesaPayment | Inquiry | Reversal) -> Iterable[Event]:
     for change in record.history.select_related("history_user").order_by("history_id"):
         yield Event(
             change.history_date,
@@ -57,7 +83,7 @@ def _changes(record: MpesaPayment | Inquiry) -> Iterable[Event]:
         )
 
 
-def _callbacks(record: MpesaPayment | Inquiry) -> Iterable[Event]:
+def _callbacks(record: MpesaPayment | Inquiry | Reversal) -> Iterable[Event]:
     for callback in record.callbacks.all():
         yield Event(
             callback.received_at, f"Safaricom sent: {callback.get_kind_display()}", callback.note

@@ -24,6 +24,7 @@ from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
+from lms.backoffice.admin.mpesa_reversals import SendingBack
 from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS
 from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
@@ -39,7 +40,13 @@ from lms.mpesa.models import Inquiry
 from lms.payments.models import Method, Payment, Payout, normal_reference
 
 Status = Payment.Status
-COLOURS = {"Unallocated": "warning", "Allocated": "success", "Reversed": "danger"}
+GOING_BACK = "Going back"
+COLOURS = {
+    "Unallocated": "warning",
+    "Allocated": "success",
+    "Reversed": "danger",
+    GOING_BACK: "info",
+}
 MOST_FOUND = 500
 
 
@@ -135,15 +142,24 @@ class PaymentResource(ModelResource):
         export_order = fields
 
 
-class PaymentActions(Asking):
+class PaymentActions(SendingBack, Asking):
     """What may be done with a payment that was received."""
 
-    actions_detail = ("print_receipt", "match_to", "take_back", "reverse", "ask_safaricom")
+    actions_detail = (
+        "print_receipt", "match_to", "take_back", "reverse", "send_back", "ask_safaricom",
+    )  # fmt: skip
     actions_row = ("print_receipt", "match_to", "take_back", "reverse")
     offers = {
-        "match_to": lambda payment: payment.status == Status.UNALLOCATED,
+        "match_to": lambda payment: (
+            payment.status == Status.UNALLOCATED and not payment.is_going_back
+        ),
         "take_back": lambda payment: payment.status == Status.ALLOCATED,
-        "reverse": lambda payment: payment.status != Status.REVERSED,
+        "reverse": lambda payment: payment.status != Status.REVERSED and not payment.is_going_back,
+        "send_back": lambda payment: (
+            payment.method == Payment.Method.MPESA
+            and payment.status == Status.UNALLOCATED
+            and not payment.is_going_back
+        ),
         "ask_safaricom": lambda payment: (
             payment.method == Payment.Method.MPESA and bool(payment.reference)
         ),
@@ -418,7 +434,7 @@ class PaymentAdmin(ImportLink, PaymentActions, AddsByForm, Totals, StaffAdmin):
 
     @display(description="Status", label=COLOURS)
     def shown_status(self, payment):
-        return payment.get_status_display()
+        return state_of(payment)
 
     @display(description="Credit")
     def credit(self, payment):
@@ -439,6 +455,11 @@ def loan_payments(loan: Loan) -> list[int]:
     )
 
 
+def state_of(payment: Payment) -> str:
+    """Return how a payment stands, as staff read it."""
+    return GOING_BACK if payment.is_going_back else payment.get_status_display()
+
+
 def receipt_of(payment: Payment) -> dict:
     """Return what a receipt says: where each shilling went, and what is owed afterwards."""
     parts = payment.allocations.select_related("repayment__loan__position").order_by("pk")
@@ -447,8 +468,9 @@ def receipt_of(payment: Payment) -> dict:
     loans = {part.repayment.loan_id: part.repayment.loan for part in standing}
     return {
         "payment": payment,
-        "status": payment.get_status_display(),
-        "colour": COLOURS[payment.get_status_display()],
+        "status": state_of(payment),
+        "colour": COLOURS[state_of(payment)],
+        "reversal": payment.reversals.first(),
         "lines": [
             (part.repayment, part.get_component_display(), part.amount, part.pk in taken_back)
             for part in standing

@@ -21,9 +21,10 @@ class CallbackQuerySet(models.QuerySet):
         if staff.sees_all_branches:
             return self
         balances = [Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT]
-        unowned = Q(payment=None, push=None) & ~Q(kind__in=balances)
+        unowned = Q(payment=None, push=None, reversal=None) & ~Q(kind__in=balances)
         pushed = Q(payment=None, push__customer__branch_id=staff.branch_id)
-        return self.filter(Q(payment__branch_id=staff.branch_id) | pushed | unowned)
+        sent_back = Q(payment=None, reversal__payment__branch_id=staff.branch_id)
+        return self.filter(Q(payment__branch_id=staff.branch_id) | pushed | sent_back | unowned)
 
     def waiting(self, *, before: datetime) -> Self:
         """Callbacks stored before an instant that nobody has applied yet: a crash left them."""

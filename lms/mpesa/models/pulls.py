@@ -5,6 +5,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 
 class PullQuerySet(models.QuerySet):
@@ -38,6 +39,7 @@ class Pull(models.Model):
     code = models.CharField(max_length=40, blank=True)
     message = models.CharField("in Safaricom's words", max_length=200, blank=True)
     finished_at = models.DateTimeField("finished", null=True, blank=True)
+    history = HistoricalRecords()
 
     objects = PullQuerySet.as_manager()
 

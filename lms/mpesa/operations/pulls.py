@@ -74,7 +74,7 @@ def pull(*, by, at: datetime) -> Pull:
         fresh = _not_seen(rows, seen)
         run.found += len(fresh)
         run.new += _store(fresh, run, at=at)
-        run.save(update_fields=["pages", "found", "new"])
+        run.save_without_historical_record(update_fields=["pages", "found", "new"])
         if len(rows) < PAGE or not fresh:
             return _end(run, Status.DONE, outcome.code, outcome.message)
     return _end(run, Status.FAILED, "too-long", f"More than {MOST_PAGES} pages.")
@@ -93,12 +93,16 @@ def _begin(*, by, at: datetime) -> Pull:
         last = Pull.objects.good().order_by("-until").first()
         earliest = at - Pull.REACHES_BACK
         since = max(earliest, last.until - Pull.OVERLAP) if last else earliest
-        return Pull.objects.create(started_at=at, since=since, until=at, asked_by=by)
+        run = Pull(started_at=at, since=since, until=at, asked_by=by)
+        run._history_user, run._change_reason = by, "Begun"
+        run.save()
+    return run
 
 
 def _end(run: Pull, status: str, code: str, message: str) -> Pull:
     run.status, run.code, run.message = status, code[:40], message[:200]
     run.finished_at = dates.now()
+    run._history_user, run._change_reason = run.asked_by, f"Ended: {message or code}"[:100]
     run.save(update_fields=["status", "code", "message", "finished_at"])
     return run
 

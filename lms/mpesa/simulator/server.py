@@ -48,11 +48,13 @@ class Simulator:
         b2c_shortcode: str = "",
         utility: int = 0,
         working: int = 0,
+        puller: str = "",
     ) -> None:
         """Listen on `port`, or any that is free.
 
         `opens` tells whether a SecurityCredential is the initiator's; `utility` and
-        `working` are what these accounts hold before the first payment (whole KES).
+        `working` are what these accounts hold before the first payment (whole KES). `puller` is
+        the phone that was nominated for pulling before.
         """
         self.shortcode = shortcode
         self.passkey = passkey
@@ -65,7 +67,7 @@ class Simulator:
         self.opens = opens
         self.shortcodes = (shortcode, b2c_shortcode or shortcode)
         self.next_answers: list[str] = []
-        self.books = Books(utility=utility, working=working)
+        self.books = Books(utility=utility, working=working, puller=puller)
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True

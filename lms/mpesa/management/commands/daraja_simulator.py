@@ -89,6 +89,7 @@ class Command(BaseCommand):
                 initiator=settings.DARAJA_INITIATOR,
                 opens=is_ours,
                 b2c_shortcode=str(settings.DARAJA_B2C_SHORTCODE),
+                puller=settings.DARAJA_PULL_NUMBER,
                 **utility,
             )
         except OSError as error:
