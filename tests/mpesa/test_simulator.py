@@ -1,13 +1,18 @@
 import base64
 import json
+from decimal import Decimal
 
 import pytest
 import requests
 from django.core.management import CommandError, call_command
 
+from lms import dates
+from lms.mpesa.management.commands import daraja_simulator
 from lms.mpesa.results import balances_of, number_of, parse_result, payment_of
 from lms.mpesa.simulator import Simulator, bodies
 from lms.mpesa.simulator.books import _receipt
+from lms.payments.operations import receive
+from tests import factories
 from tests.mpesa.conftest import AT
 
 STAMP = "20261121103000"
@@ -535,3 +540,26 @@ def test_a_reversal_whose_answer_is_a_page_was_not_worked_on(daraja, door):
 
     assert answer.headers["Content-Type"] == "text/html"
     assert len(daraja.books.kept()) == 1
+
+
+@pytest.mark.django_db
+def test_it_knows_the_payments_of_the_books_it_begins_with():
+    head = factories.branch()
+    for number, (amount, phone) in enumerate(
+        [("700", "2547 ***** 678"), ("900", "254712345678"), ("5.50", "")]
+    ):
+        receive(
+            method="mpesa", amount=Decimal(amount), reference=f"UKL000000{number}",
+            value_date=dates.today(), account="FEES", branch=head, by=None, on=dates.today(),
+            payer_phone=phone,
+        )  # fmt: skip
+
+    found = daraja_simulator.money_at_start("books")
+
+    assert [(taken.receipt, taken.amount, taken.phone) for taken in found["took"]] == [
+        ("UKL0000000", 700, "254700000000"),
+        ("UKL0000001", 900, "254712345678"),
+    ]
+    with Simulator(**found) as running:
+        balances = running.books.balances()
+    assert (balances["Utility Account"], balances["Charges Paid Account"]) == (1605, 0)

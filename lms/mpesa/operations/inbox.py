@@ -2,7 +2,7 @@
 
 The room above books: `apply` (in applying.py) returns the money, `attach` ends the story. Each
 step may run again: the M-Pesa receipt decides what was done already. Locks are taken in one order:
-callback, request, inquiry, payment.
+callback, request, inquiry, reversal, payment.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from lms.mpesa.callbacks import (
     is_phone_of,
     parse_c2b,
 )
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, Inquiry, MpesaPayment
 from lms.mpesa.result_codes import explain
 from lms.payments.models import Payment
 from lms.payments.operations import learn_account
@@ -111,6 +111,8 @@ def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
         .filter(receipt=callback.receipt, payment=None)
         .first()
     )
+    if callback.inquiry_id is not None:  # Whoever reads another answer to it locks it first too.
+        callback.inquiry = Inquiry.objects.select_for_update().get(pk=callback.inquiry_id)
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     booked = (payment.method, payment.reference, payment.amount)
     if booked != (Payment.Method.MPESA, callback.receipt, callback.amount):

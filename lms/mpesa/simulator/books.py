@@ -83,6 +83,8 @@ class Books:
     sent_back: dict[str, str] = field(default_factory=dict)
     # The phone nominated for pulling, once it is registered.
     puller: str = ""
+    # How many of those payments were taken before this Safaricom began: their charges are paid.
+    brought: int = 0
     # What the accounts of the paybill held before the first payment, in whole KES.
     utility: int = 0
     working: int = 0
@@ -141,7 +143,7 @@ class Books:
                 "Working Account": self.working,
                 "Float Account": 0,
                 "Utility Account": self.utility + sum(taken.amount for taken in self.kept()),
-                "Charges Paid Account": -23 * len(self.took),
+                "Charges Paid Account": -23 * (len(self.took) - self.brought),
                 "Organization Settlement Account": 0,
             }
 

@@ -10,7 +10,7 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,12 +49,13 @@ class Simulator:
         utility: int = 0,
         working: int = 0,
         puller: str = "",
+        took: Iterable[Taken] = (),
     ) -> None:
         """Listen on `port`, or any that is free.
 
         `opens` tells whether a SecurityCredential is the initiator's; `utility` and
         `working` are what these accounts hold before the first payment (whole KES). `puller` is
-        the phone that was nominated for pulling before.
+        the phone that was nominated for pulling before, `took` is money taken before.
         """
         self.shortcode = shortcode
         self.passkey = passkey
@@ -67,7 +68,10 @@ class Simulator:
         self.opens = opens
         self.shortcodes = (shortcode, b2c_shortcode or shortcode)
         self.next_answers: list[str] = []
-        self.books = Books(utility=utility, working=working, puller=puller)
+        before = list(took)
+        self.books = Books(
+            utility=utility, working=working, puller=puller, took=before, brought=len(before)
+        )
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True
