@@ -1,21 +1,27 @@
 """Results of reversals, and what pulls tell: every body of the corpus, applied; its effect."""
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lms import dates, jobs, routing
 from lms.ledger.models import JournalEntry
+from lms.mpesa.callbacks import MalformedCallback
 from lms.mpesa.models import Callback, Reversal
+from lms.mpesa.pulled import parse_notice, parse_pulled
+from lms.mpesa.reversal_results import parse_reversal
 from lms.payments.models import Payment
 from lms.payments.operations import begin_going_back
 from lms.staff import operations as staff
 from lms.staff.models import Approval
 from tests import books, factories
 from tests.mpesa.conftest import AT, TODAY
-from tests.mpesa.test_callbacks import CORPUS, body_of
+from tests.mpesa.test_callbacks import CORPUS, body_of, json_values
 
 pytestmark = pytest.mark.django_db
 SECRET = "5ec2e7" * 6
@@ -118,3 +124,54 @@ def test_what_a_pull_tells_does_what_its_file_says_and_twice_no_more(client, pat
     paid_in = {payment.reference: str(payment.amount) for payment in Payment.objects.all()}
     assert paid_in == effect.get("payments", {})
     assert not Callback.objects.filter(status=Callback.Status.RECEIVED).exists()
+
+
+# --- Anything at all -----------------------------------------------------------------------------
+RESULT = ("ResultCode", "ResultDesc", "ConversationID", "TransactionID", "ResultParameters")
+ROW = ("transactionId", "trxDate", "msisdn", "sender", "transactiontype", "billreference", "amount")
+
+
+@given(st.binary(max_size=300))
+def test_bytes_from_anywhere_raise_nothing_but_malformed(body):
+    for parse in (parse_reversal, parse_pulled):
+        with pytest.raises(MalformedCallback):
+            parse(body)
+    with suppress(MalformedCallback):
+        assert parse_notice(body) == []
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(RESULT, json_values)),
+    st.lists(
+        st.fixed_dictionaries(
+            {"Key": st.sampled_from(["Amount", "OriginalTransactionID", "TransCompletedTime"])},
+            optional={"Value": json_values},
+        ),
+        max_size=4,
+    ),
+)
+def test_a_result_of_any_types_is_read_or_malformed(changes, items):
+    result = {
+        "ResultCode": 0,
+        "ConversationID": "AG_1",
+        "ResultParameters": {"ResultParameter": items},
+        **changes,
+    }
+
+    try:
+        found = parse_reversal(json.dumps({"Result": result}).encode())
+    except MalformedCallback:
+        return
+
+    assert found.amount is None or 0 < found.amount < 10**9
+    assert found.result.conversation_id
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(ROW, json_values)), json_values)
+def test_a_row_of_any_types_is_read_or_malformed(row, response):
+    for parse, body in ((parse_pulled, row), (parse_notice, {**row, "Response": response})):
+        try:
+            found = parse(json.dumps(body).encode())
+        except MalformedCallback:
+            continue
+        assert isinstance(found, list) or 0 < found.amount < 10**9
