@@ -19,7 +19,7 @@ from lms.ledger.models import JournalTemplate
 from lms.loans.models import Loan, Repayment
 from lms.mpesa import credentials
 from lms.mpesa import operations as mpesa
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, MpesaPayment, Pull
 from lms.notifications import operations as notifications
 from lms.notifications.models import REMINDERS, Message
 from lms.payments.models import Payment
@@ -129,7 +129,7 @@ def _place_what_it_names(callback: Callback) -> str:
     if callback.b2c_id:
         payouts.settle_answered(callback.b2c, on=dates.today())
     payment = callback.payment
-    if callback.kind == Callback.Kind.CONFIRMATION and payment is not None:
+    if callback.kind in Callback.WITH_ACCOUNT and payment is not None:
         settled = routing.settle(payment, by=None, on=dates.today())
         routing.tell(settled, now=dates.now())
     return callback.status
@@ -165,6 +165,36 @@ def see_to_payouts() -> str:
     back = payouts.take_back_failed(on=on)
     asked = mpesa.query_due(now=dates.now())
     return f"{batches} of batches, {sent} sent, {back} taken back, {asked} asked about"
+
+
+def follow_reversals() -> int:
+    """Send what a crash left unsent, ask about what nobody told of; return how many were touched.
+
+    Raises Refused, so that the job counts as failed, where Safaricom cannot be asked from here.
+    """
+    return len(mpesa.follow_reversals(now=dates.now()))
+
+
+def pull_missed() -> str:
+    """Pull the payments whose confirmation never came, where a number is nominated for it.
+
+    Raises Refused, so that the job counts as failed, when Safaricom did not tell them all.
+    """
+    if not mpesa.pull_is_set_up():
+        return "No number is nominated: nothing was pulled."
+    run = pull(by=None)
+    if run.status != Pull.Status.DONE:
+        raise Refused(f"{run.number}: {run.outcome}")
+    return run.outcome
+
+
+def pull(*, by: Staff | None) -> Pull:
+    """Pull missed payments now and apply what is new; return the run. Raises Refused."""
+    run = mpesa.pull(by=by, at=dates.now())
+    new = run.callbacks.filter(status=Callback.Status.RECEIVED).order_by("pk")
+    for key in list(new.values_list("pk", flat=True)):
+        apply_callback(key)
+    return run
 
 
 def poll_balances() -> str:

@@ -76,7 +76,7 @@ def settle(payment: Payment, *, by, on: date) -> Payment:
 
 def _place(payment: Payment, loan: Loan | None, *, by, on: date) -> Payment:
     waits = payment.status == Payment.Status.UNALLOCATED and not payment.waits_for_staff
-    if waits and loan is not None:
+    if waits and loan is not None and not payment.is_going_back:
         try:
             collection.allocate(payment, loan, by=by, on=on)
         except Refused:
@@ -93,7 +93,7 @@ def match(payment: Payment, loan: Loan, *, by, on: date) -> Payment:
 
 def sweep(*, on: date) -> int:
     """Settle every unallocated payment whose account number is known by now; return how many."""
-    waiting = Payment.objects.unallocated().filter(waits_for_staff=False).exclude(account="")
+    waiting = Payment.objects.placeable().filter(waits_for_staff=False).exclude(account="")
     settled = 0
     for payment in waiting.order_by("pk").iterator(chunk_size=500):
         settle(payment, by=None, on=on)

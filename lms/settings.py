@@ -4,6 +4,7 @@
 """
 
 from datetime import date
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -278,6 +279,22 @@ DARAJA_SECURITY_CREDENTIAL = env.str("DARAJA_SECURITY_CREDENTIAL", default="")
 # Whole shillings in the utility account below which the first page warns; 0 for never.
 DARAJA_LOW_FLOAT = env.int("DARAJA_LOW_FLOAT", default=50_000)
 DARAJA_LOG_DAYS = env.int("DARAJA_LOG_DAYS", default=30)
+# The phone nominated for pulling payments whose confirmation never came; without one, none is.
+DARAJA_PULL_NUMBER = env.str("DARAJA_PULL_NUMBER", default="")
+# Addresses or networks from which callbacks are taken; none for any. Behind a proxy of ours, the
+# sender is told by what it adds to X-Forwarded-For.
+DARAJA_SOURCES = env.list("DARAJA_SOURCES", default=[])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+for _name, _listed in (("DARAJA_SOURCES", DARAJA_SOURCES), ("TRUSTED_PROXIES", TRUSTED_PROXIES)):
+    for _place in _listed:
+        if _place == "unix" and _name == "TRUSTED_PROXIES":
+            continue
+        try:
+            ip_network(_place.strip(), strict=False)
+        except ValueError as _error:
+            raise ImproperlyConfigured(
+                f"{_name} has “{_place}” in it, which is no address or network."
+            ) from _error
 # Where Safaricom reaches us, and the hex token in the path that only Safaricom is told.
 DARAJA_CALLBACK_BASE = env.str("DARAJA_CALLBACK_BASE", default="http://127.0.0.1:8000")
 DARAJA_CALLBACK_SECRET = env.str("DARAJA_CALLBACK_SECRET", default="")

@@ -1,7 +1,6 @@
 """The public views: Daraja's callbacks, and the health check of the machines in front."""
 
 import hmac
-import ipaddress
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +21,7 @@ from django_q.tasks import async_task
 
 from lms import dates, routing
 from lms.mpesa import operations as mpesa
+from lms.mpesa import sources
 from lms.mpesa.models import Callback
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,10 @@ def _receive(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
 
 
 def _is_ours(request: HttpRequest, secret: str) -> bool:
-    """Tell whether the address is the one that only Safaricom was told."""
+    """Tell whether the address is the one that only Safaricom was told, and called from there."""
+    if settings.DARAJA_SOURCES and not sources.is_among(_sender(request), settings.DARAJA_SOURCES):
+        log.warning("A callback came from %s, which is not Safaricom's.", _sender(request))
+        return False
     ours = settings.DARAJA_CALLBACK_SECRET
     if ours and hmac.compare_digest(secret.encode(), ours.encode()):
         return True
@@ -124,11 +127,12 @@ def _read(request: HttpRequest) -> bytes:
 
 
 def _sender(request: HttpRequest) -> str | None:
-    """Return the address that the connection came from, or None for a local socket."""
-    try:
-        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
-    except ValueError:
-        return None
+    """Return the address that the request came from, or None where nobody knows it."""
+    return sources.sender_of(
+        request.META.get("REMOTE_ADDR", ""),
+        request.META.get("HTTP_X_FORWARDED_FOR", ""),
+        proxies=settings.TRUSTED_PROXIES,
+    )
 
 
 def _answer(sentence: str, status: HTTPStatus) -> JsonResponse:

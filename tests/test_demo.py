@@ -183,6 +183,8 @@ def test_the_story_has_what_goes_wrong_in_a_real_office(folder):
         (1,)
     ]
     assert ask(folder, "SELECT status, wrong FROM imports_importjob") == [("done", 0)]
+    assert ask(folder, "SELECT status FROM mpesa_reversal") == [("done",)]
+    assert ask(folder, "SELECT count(*) FROM staff_approval WHERE kind = 'reverse_mpesa'") == [(2,)]
     rewards = ask(folder, "SELECT DISTINCT status FROM referrals_referralreward ORDER BY status")
     assert rewards == [("approved",), ("proposed",)]
     assert ask(folder, "SELECT count(*) > 20 FROM notifications_message WHERE status = 'sent'") == [

@@ -54,9 +54,11 @@ def test_the_environment_is_read_in_one_file_only():
     [
         ({"DEBUG": "False"}, "SECRET_KEY is not set"),
         ({"DEBUG": "False", "SECRET_KEY": "x" * 50}, "ALLOWED_HOSTS is not set"),
+        ({"DARAJA_SOURCES": "196.201.214.200,safaricom"}, "DARAJA_SOURCES has “safaricom” in it"),
+        ({"TRUSTED_PROXIES": "unix,10.0.0.300"}, "TRUSTED_PROXIES has “10.0.0.300” in it"),
     ],
 )
-def test_production_without_its_secrets_refuses_to_start_and_says_what_to_set(environment, missing):
+def test_what_is_missing_or_no_address_stops_the_start_and_says_what_to_set(environment, missing):
     said = start(**environment)
 
     assert said.returncode != 0

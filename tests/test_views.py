@@ -228,3 +228,62 @@ def test_answers_are_json_in_utf_8(client):
 
     assert answer["Content-Type"] == "application/json"
     assert json.loads(answer.content) == SUCCESS
+
+
+# --- From where ----------------------------------------------------------------------------------
+SAFARICOM = "196.201.214.200"
+
+
+@pytest.fixture
+def fenced(settings):
+    """An office behind one proxy that takes callbacks from two of Safaricom's networks."""
+    settings.DARAJA_SOURCES = ["196.201.214.200", "196.201.213.0/24"]
+    settings.TRUSTED_PROXIES = ["10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"REMOTE_ADDR": SAFARICOM},
+        {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": SAFARICOM},
+        {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": f"1.2.3.4, {SAFARICOM}"},
+        {"REMOTE_ADDR": "::ffff:10.0.0.1", "HTTP_X_FORWARDED_FOR": f"{SAFARICOM}:443"},
+    ],
+)
+@pytest.mark.usefixtures("fenced")
+def test_safaricom_is_let_in_and_its_own_address_is_kept(client, headers):
+    assert post(client, stk_body(), **headers).status_code == 200
+    assert Callback.objects.get().remote_addr == SAFARICOM
+
+
+@pytest.mark.parametrize(
+    ("headers", "sender"),
+    [
+        ({"REMOTE_ADDR": "203.0.113.9"}, "203.0.113.9"),
+        ({"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": SAFARICOM}, "203.0.113.9"),
+        (
+            {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": f"{SAFARICOM}, 203.0.113.9"},
+            "203.0.113.9",
+        ),
+        ({"REMOTE_ADDR": "10.0.0.1"}, "10.0.0.1"),
+        ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": f"{SAFARICOM}, x"}, "None"),
+        ({"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": SAFARICOM}, "None"),
+    ],
+)
+@pytest.mark.usefixtures("fenced")
+def test_anybody_else_finds_nothing_and_leaves_one_line(client, caplog, headers, sender):
+    caplog.set_level(logging.WARNING)
+
+    for secret in (SECRET, "wrong"):
+        caplog.clear()
+        answer = post(client, stk_body(), secret=secret, **headers)
+
+        assert (answer.status_code, answer.content) == (404, b"")
+        assert caplog.messages == [f"A callback came from {sender}, which is not Safaricom's."]
+        assert SECRET not in caplog.text
+    assert not Callback.objects.exists()
+
+
+def test_without_a_list_callbacks_come_from_anywhere(client):
+    assert post(client, stk_body(), REMOTE_ADDR="203.0.113.9").status_code == 200
+    assert Callback.objects.get().remote_addr == "203.0.113.9"

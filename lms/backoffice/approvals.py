@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lms.ledger import journals, periods
+from lms.mpesa.operations import reversals
 from lms.payouts import operations as payouts
 from lms.reconciliation.operations import signing
 from lms.staff import operations
@@ -16,7 +17,8 @@ class Deed(NamedTuple):
     `carry_out(approval, *, reason, by, on)` is the operation of the room that asked: it calls
     `staff.operations.decide` and acts, in one transaction. `permission` is what the second
     person needs beside `staff.decide_approval`. A room whose own record says that it was asked
-    brings its own `turn_down` and `take_back`, of the same shape.
+    brings its own `turn_down` and `take_back`, of the same shape. `done` is what the second person
+    is told, or makes it from what was carried out.
     """
 
     title: str
@@ -24,6 +26,7 @@ class Deed(NamedTuple):
     permission: str
     turn_down: Callable[..., Any] = operations.reject
     take_back: Callable[..., Any] = operations.withdraw
+    done: str | Callable[[Any], str] = "Approved and done."
 
 
 # By the `kind` of the approval.
@@ -56,6 +59,12 @@ DEEDS: dict[str, Deed] = {
         "Payout that did not arrive", payouts.settle_by_hand, "mpesa.approve_b2cpayment"
     ),
     periods.REOPENING: Deed("Reopen a month", periods.reopen, "ledger.reopen_period"),
+    reversals.KIND: Deed(
+        "Send a payment back",
+        reversals.carry_out,
+        "mpesa.approve_reversal",
+        done=lambda row: f"{row}: {row.get_status_display().lower()}. {row.finding}".strip(),
+    ),
 }
 
 

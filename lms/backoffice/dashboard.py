@@ -301,6 +301,10 @@ WORK = (
         "mpesa.callback", "status__in=review,failed", "inbox",
     ),
     Work(
+        "M-Pesa reversals to review", "reversals", "did the money go back?",
+        "mpesa.reversal", "status__exact=unresolved", "undo",
+    ),
+    Work(
         "Drawers left open", "left_open", "open since yesterday or before",
         "tills.drawersession", "state=left-open", "point_of_sale",
     ),

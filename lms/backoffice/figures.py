@@ -16,7 +16,7 @@ from django.db.models import Case, CharField, Count, DecimalField, F, Q, Value, 
 from lms import money
 from lms.loans.models import Loan, Repayment
 from lms.money import ZERO
-from lms.mpesa.models import B2cPayment, Callback, MpesaPayment
+from lms.mpesa.models import B2cPayment, Callback, MpesaPayment, Reversal
 from lms.notifications.models import Message
 from lms.payments.models import Payment, Payout
 from lms.reconciliation.models import StatementLine
@@ -78,8 +78,8 @@ def waiting_work(staff, on: date) -> dict[str, int]:
 def _waiting_few(staff, on: date) -> dict[str, int]:
     """Return how much of what is never much waits for somebody, in one query.
 
-    That is cash in people's hands, rewards for customers who brought others, and payouts by
-    M-Pesa of which something is wrong.
+    That is cash in people's hands, rewards for customers who brought others, and money by M-Pesa
+    that goes out or back and of which something is wrong.
     """
     drawers = DrawerSession.objects.seen_by(staff)
     waiting = {
@@ -90,6 +90,7 @@ def _waiting_few(staff, on: date) -> dict[str, int]:
         "rewards": ReferralReward.objects.seen_by(staff).waiting(),
         "payouts": Payout.objects.seen_by(staff).needing_review(),
         "b2c": B2cPayment.objects.seen_by(staff).needing_review(),
+        "reversals": Reversal.objects.seen_by(staff).needing_review(),
     }
     first, *others = (
         rows.order_by().values_list(Value(name, output_field=CharField()))

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.timesince import timesince
 
 from lms import dates
@@ -16,10 +17,11 @@ from lms.ledger import chart
 from lms.ledger.balances import Balance, balances
 from lms.money import ZERO, kes
 from lms.mpesa import credentials
-from lms.mpesa.models import Inquiry, MpesaBalance
-from lms.mpesa.operations import our_shortcodes
+from lms.mpesa.models import Inquiry, MpesaBalance, Pull
+from lms.mpesa.operations import our_shortcodes, pull_is_set_up
 
 OLD_AFTER = timedelta(hours=1)
+PULL_LATE_AFTER, PULL_URGENT_AFTER = timedelta(hours=6), timedelta(hours=40)
 PAID_INTO = ("utility", "merchant")  # how the accounts begin that customers pay into
 
 
@@ -50,6 +52,12 @@ class Alarm(NamedTuple):
 
     sentence: str
     is_urgent: bool = False
+    page: str = "mpesa_mpesabalance"
+    link_text: str = "See the balances"
+
+    @property
+    def link(self) -> str:
+        return reverse(f"admin:{self.page}_changelist")
 
 
 def codes_of(balance: MpesaBalance) -> tuple[str, ...]:
@@ -107,7 +115,7 @@ def age_of(standing: Standing) -> str:
 
 
 def warnings(known: list[Standing], *, on: date) -> list[Alarm]:
-    """Return what somebody should know of the float, its age, and the initiator's password."""
+    """Return what somebody should know of the float, its age, the password, missed payments."""
     found = [
         Alarm(
             f"The utility account of {each.balance.shortcode} holds {kes(each.balance.current)}, "
@@ -119,7 +127,34 @@ def warnings(known: list[Standing], *, on: date) -> list[Alarm]:
     ]
     if credentials.is_set_up():
         found += filter(None, [_unanswered(known), _password(on)])
+    if pull_is_set_up():
+        found += filter(None, [_not_pulled(dates.now())])
     return found
+
+
+def _not_pulled(now: datetime) -> Alarm | None:
+    """Warn when missed payments were not pulled for long: in the end Safaricom forgets them."""
+    last = Pull.objects.good().order_by("-until").values_list("until", flat=True).first()
+    begun = Pull.objects.order_by("pk").values_list("started_at", flat=True).first()
+    since = last or begun
+    if since is None:
+        return Alarm(
+            "Missed M-Pesa payments were never pulled: register the number, then pull.",
+            page="mpesa_pull",
+            link_text="See the pulls",
+        )
+    age = now - since
+    if age <= PULL_LATE_AFTER:
+        return None
+    ago = timesince(since, now, depth=1).replace("\xa0", " ")
+    what = "were last pulled" if last else "could not be pulled for the first time"
+    return Alarm(
+        f"Missed M-Pesa payments {what} {ago} ago. What is older than 48 hours Safaricom no longer "
+        "tells: it must be found on the statement.",
+        is_urgent=age > PULL_URGENT_AFTER,
+        page="mpesa_pull",
+        link_text="See the pulls",
+    )
 
 
 def _unanswered(known: list[Standing]) -> Alarm | None:

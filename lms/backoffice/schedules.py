@@ -23,6 +23,12 @@ SCHEDULES = (
     },
     {"name": "Ask for M-Pesa balances", "func": "lms.jobs.poll_balances", "minutes": 15},
     {
+        "name": "Follow money that goes back",
+        "func": "lms.jobs.follow_reversals",
+        "minutes": 1,
+    },
+    {"name": "Pull missed M-Pesa payments", "func": "lms.jobs.pull_missed", "minutes": 30},
+    {
         "name": "Forget old requests to Daraja",
         "func": "lms.jobs.forget_daraja_requests",
         "cron": "40 2 * * *",

@@ -158,6 +158,8 @@ GROUPS: tuple[tuple[str, tuple[Entry | OwnEntry | ReportEntry, ...]], ...] = (
                 query="is_latest__exact=1",
             ),
             Entry("M-Pesa inquiries", "mpesa.inquiry", "travel_explore"),
+            Entry("M-Pesa reversals", "mpesa.reversal", "undo", badge="reversals"),
+            Entry("M-Pesa pulls", "mpesa.pull", "move_to_inbox"),
             Entry("Payouts", "payments.payout", "outbound", badge="payouts"),
             Entry("M-Pesa payouts", "mpesa.b2cpayment", "send_to_mobile", badge="b2c"),
             Entry("Payout batches", "payouts.payoutbatch", "playlist_add_check"),

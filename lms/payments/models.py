@@ -64,6 +64,10 @@ class PaymentQuerySet(models.QuerySet):
         """Money that arrived and waits for someone to say whose it is."""
         return self.filter(status=Payment.Status.UNALLOCATED)
 
+    def placeable(self) -> Self:
+        """Unallocated money that is not on its way back to the payer."""
+        return self.unallocated().filter(is_going_back=False)
+
     def standing(self) -> Self:
         """Every payment that was not reversed."""
         return self.exclude(status=Payment.Status.REVERSED)
@@ -139,6 +143,13 @@ class Payment(models.Model):
         editable=False,
         help_text="A person took it off a loan, so only a person may place it again.",
     )
+    is_going_back = models.BooleanField(
+        "going back to the payer",
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Safaricom was asked to send it back: until it answers, nobody may use it.",
+    )
     entry = models.OneToOneField(
         JournalEntry, models.PROTECT, editable=False, related_name="payment", null=True
     )
@@ -174,6 +185,10 @@ class Payment(models.Model):
                     money.exact(F("allocated") + F("credited") + F("refunded")), F("amount")
                 ),
                 name="payment_parts_within_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_going_back=False) | Q(status="unallocated"),
+                name="payment_that_goes_back_is_nobodys",
             ),
         ]
         indexes = [

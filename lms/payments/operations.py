@@ -183,6 +183,7 @@ def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:
     """
     if payment.allocated or payment.credited:
         raise Refused(f"{payment.number} is still allocated.")
+    must_not_be_going_back(payment)
     must_not_be_refunded(payment)
     on = max(on, payment.entry.date)
     mirror = reverse(payment.entry, reason=reason, on=on, by=by)
@@ -190,7 +191,7 @@ def undo_receipt(payment: Payment, *, reason: str, by, on: date) -> Payment:
     payment.status = Payment.Status.REVERSED
     payment.reversed_on = on
     payment._history_user, payment._change_reason = by, reason[:100]
-    payment.save(update_fields=["status", "reversed_on"])
+    payment.save(update_fields=["status", "reversed_on", "is_going_back"])
     return payment
 
 
@@ -410,6 +411,54 @@ def set_payout_status(payout: Payout, status: str, *, reason: str, by=None) -> P
     payout._history_user, payout._change_reason = by, reason[:100]
     payout.save(update_fields=["status"])
     return payout
+
+
+def must_not_be_going_back(payment: Payment) -> None:
+    """Refuse to touch a payment that Safaricom was asked to send back to its payer."""
+    if payment.is_going_back:
+        raise Refused(
+            f"{payment.number} is being sent back to its payer: wait for Safaricom's answer."
+        )
+
+
+def begin_going_back(payment: Payment, *, by, reason: str) -> None:
+    """Hold a payment of which nothing is placed, while it may be on its way back to the payer.
+
+    Call it with the payment locked. Raises Refused for one that is placed, reversed or held.
+    """
+    must_not_be_going_back(payment)
+    if payment.status != Payment.Status.UNALLOCATED or payment.unallocated != payment.amount:
+        raise Refused(
+            f"{payment.number} is {payment.get_status_display().lower()}: only money that waits "
+            "unallocated, all of it, can be sent back."
+        )
+    payment.is_going_back = True
+    _keep_where_it_goes(payment, by=by, reason=reason)
+
+
+def end_going_back(payment: Payment, *, by, reason: str) -> None:
+    """Let go of a payment that did not go back; a person, not its account number, places it.
+
+    Call it with the payment locked. A payment that is not held stays as it is.
+    """
+    if payment.is_going_back:
+        payment.is_going_back, payment.waits_for_staff = False, True
+        _keep_where_it_goes(payment, by=by, reason=reason)
+
+
+def undo_sent_back(payment: Payment, *, reason: str, by, on: date) -> Payment:
+    """Reverse the receipt of a payment that Safaricom gave back to its payer.
+
+    Runs inside the caller's transaction, which holds the row lock of the payment. Raises Refused
+    for one that was placed meanwhile, and as `undo_receipt` does.
+    """
+    payment.is_going_back = False
+    return undo_receipt(payment, reason=reason, by=by, on=on)
+
+
+def _keep_where_it_goes(payment: Payment, *, by, reason: str) -> None:
+    payment._history_user, payment._change_reason = by, reason[:100]
+    payment.save(update_fields=["is_going_back", "waits_for_staff"])
 
 
 def must_not_be_refunded(payment: Payment) -> None:

@@ -262,3 +262,38 @@ def test_the_log_tells_the_story_without_secrets_or_phones(wire, caplog):
     for secret in ("passkey", "first", "5ec2e7", PHONE, "secret", "forged line\n"):
         assert secret not in text.replace("\\r\\nforged line", "")
     assert base64.b64encode(b"174379passkey").decode()[:12] not in text
+
+
+# --- Simulated payments --------------------------------------------------------------------------
+def test_a_simulated_payment_is_spelt_as_safaricom_documents_it(wire):
+    wire.post(f"{URL}/mpesa/c2b/v2/simulate", json={"ResponseCode": "0"})
+
+    outcome = Daraja().simulate_c2b(phone=PHONE, amount=Decimal(500), account="LN000123")
+
+    assert outcome.state == State.ACCEPTED
+    assert json.loads(wire.calls[-1].request.body) == {
+        "ShortCode": "174379",
+        "CommandID": "CustomerPayBillOnline",
+        "Amount": 500,
+        "Msisdn": PHONE,
+        "BillRefNumber": "LN000123",
+    }
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["https://api.safaricom.co.ke", "https://API.safaricom.co.ke/", "https://safaricom.co.ke"],
+)
+def test_nothing_is_simulated_where_money_is_real(settings, host):
+    settings.DARAJA_URL = host
+
+    with responses.RequestsMock(), pytest.raises(Refused, match="on the sandbox only"):
+        Daraja().simulate_c2b(phone=PHONE, amount=Decimal(500), account="LN000123")
+
+
+@pytest.mark.parametrize("changes", [{"amount": Decimal("0.50")}, {"phone": "0712345678"}])
+def test_a_simulated_payment_that_safaricom_would_not_take_is_not_sent(wire, changes):
+    with pytest.raises(Refused):
+        Daraja().simulate_c2b(
+            **{"phone": PHONE, "amount": Decimal(500), "account": "LN000123", **changes}
+        )

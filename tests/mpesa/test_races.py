@@ -4,15 +4,26 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, connection
 
+from lms import routing
 from lms.errors import Refused
+from lms.ledger.models import JournalEntry
+from lms.loans.operations import collection
 from lms.mpesa import tokens
-from lms.mpesa.models import Callback, Inquiry, MpesaBalance, MpesaPayment
-from lms.mpesa.operations import push
+from lms.mpesa.models import (
+    Callback,
+    DarajaRequest,
+    Inquiry,
+    MpesaBalance,
+    MpesaPayment,
+    Reversal,
+)
+from lms.mpesa.operations import push, reversals
 from lms.mpesa.simulator import bodies
 from lms.mpesa.simulator.books import Taken
 from lms.payments.models import Payment
@@ -183,3 +194,96 @@ def book_again(callback: Callback) -> None:
         book(callback)
     except IntegrityError:
         book(callback)
+
+
+# --- Money that goes back ------------------------------------------------------------------------
+def unallocated() -> Payment:
+    return routing.take(
+        method="mpesa", amount=Decimal(700), reference="UKL7AB12CD", value_date=AT.date(),
+        account="", by=None, branch=factories.branch(), on=AT.date(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def initiator(settings):
+    settings.DARAJA_INITIATOR = "testapi"
+    settings.DARAJA_SECURITY_CREDENTIAL = "c" * 344
+
+
+@pytest.mark.usefixtures("initiator")
+def test_two_who_approve_at_once_send_one_reversal(daraja):
+    payment = unallocated()
+    approval = reversals.ask_reversal(payment, reason="Not ours", by=factories.mutua(), on=AT)
+    people = [factories.kamau(), factories.staff("wairimu", "Accountant", branch=None)]
+    told = []
+
+    def approve(person) -> None:
+        try:
+            told.append(reversals.carry_out(approval, reason="", by=person, on=AT).status)
+        except Refused as refusal:
+            told.append(refusal.message)
+
+    together(approve, *people)
+
+    assert sorted(told) == ["This was approved already.", Reversal.Status.SENT]
+    assert Reversal.objects.count() == 1
+    assert DarajaRequest.objects.filter(kind="reversal").count() == 1
+
+
+@pytest.mark.usefixtures("initiator")
+def test_whoever_takes_a_reversal_up_at_once_one_request_leaves(daraja, monkeypatch):
+    payment = unallocated()
+    approval = reversals.ask_reversal(payment, reason="Not ours", by=factories.mutua(), on=AT)
+    with monkeypatch.context() as dying:
+        dying.setattr(reversals, "send", lambda row, at: row)
+        row = reversals.carry_out(approval, reason="", by=factories.kamau(), on=AT)
+
+    together(lambda _: reversals.send(row, at=AT), *range(4))
+
+    row.refresh_from_db()
+    assert row.status == Reversal.Status.SENT
+    assert DarajaRequest.objects.filter(kind="reversal").count() == 1
+
+
+@pytest.mark.usefixtures("initiator")
+def test_money_is_placed_or_sent_back_but_never_both(daraja):
+    payment = unallocated()
+    loan = factories.active()
+    approval = reversals.ask_reversal(payment, reason="Not ours", by=factories.mutua(), on=AT)
+    kamau = factories.kamau()
+
+    def decide(verb) -> None:
+        with suppress(Refused):
+            verb()
+
+    together(
+        decide,
+        lambda: reversals.carry_out(approval, reason="", by=kamau, on=AT),
+        lambda: collection.allocate(payment, loan, by=None, on=AT.date()),
+    )
+
+    payment.refresh_from_db()
+    sent = DarajaRequest.objects.filter(kind="reversal").count()
+    assert (payment.status, payment.is_going_back, sent) in (
+        ("allocated", False, 0),
+        ("unallocated", True, 1),
+    )
+
+
+@pytest.mark.usefixtures("initiator")
+def test_copies_of_its_result_applied_at_once_undo_one_receipt(daraja):
+    payment = unallocated()
+    approval = reversals.ask_reversal(payment, reason="Not ours", by=factories.mutua(), on=AT)
+    row = reversals.carry_out(approval, reason="", by=factories.kamau(), on=AT)
+    ids = (row.originator_id, row.conversation_id)
+    copies = [
+        received("reversal", json.dumps(bodies.result(ids, code=code)).encode())
+        for code in ("0", "0", "0", "17", "R000001")
+    ]
+
+    together(book, *copies)
+
+    payment.refresh_from_db()
+    row.refresh_from_db()
+    assert (payment.status, row.status) == ("reversed", Reversal.Status.DONE)
+    assert JournalEntry.objects.exclude(reverses=None).count() == 1

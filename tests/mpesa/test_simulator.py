@@ -1,13 +1,18 @@
 import base64
 import json
+from decimal import Decimal
 
 import pytest
 import requests
 from django.core.management import CommandError, call_command
 
+from lms import dates
+from lms.mpesa.management.commands import daraja_simulator
 from lms.mpesa.results import balances_of, number_of, parse_result, payment_of
 from lms.mpesa.simulator import Simulator, bodies
 from lms.mpesa.simulator.books import _receipt
+from lms.payments.operations import receive
+from tests import factories
 from tests.mpesa.conftest import AT
 
 STAMP = "20261121103000"
@@ -433,3 +438,128 @@ def test_the_control_door_says_what_becomes_of_the_next_question(daraja, door):
     ask_balance(daraja, door)
 
     assert len(door.bodies("result")) == 1
+
+
+# --- Reversals -----------------------------------------------------------------------------------
+REVERSAL = "/mpesa/reversal/v1/request"
+
+
+def reversal_of(door, receipt: str, **changes) -> dict:
+    body = {
+        "Initiator": "testapi",
+        "SecurityCredential": "c" * 344,
+        "CommandID": "TransactionReversal",
+        "TransactionID": receipt,
+        "Amount": 700,
+        "ReceiverParty": "174379",
+        "RecieverIdentifierType": "11",
+        "ResultURL": f"{door.url}/reversal/",
+        "QueueTimeOutURL": f"{door.url}/reversal-timeout/",
+        "Remarks": "Reversal",
+        "Occasion": "",
+        **changes,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"CommandID": "Reversal"}, "CommandID"),
+        ({"ReceiverParty": "600000"}, "ReceiverParty"),
+        ({"RecieverIdentifierType": "4"}, "RecieverIdentifierType"),
+        (
+            {"RecieverIdentifierType": None, "ReceiverIdentifierType": "11"},
+            "RecieverIdentifierType",
+        ),
+        ({"TransactionID": "short"}, "TransactionID"),
+        ({"Amount": "700.00"}, "Amount"),
+        ({"Amount": 0}, "Amount"),
+        ({"Remarks": "x"}, "Remarks"),
+        ({"SecurityCredential": "short"}, "SecurityCredential"),
+        ({"ResultURL": "https://office/mpesa/"}, "ResultURL"),
+        ({"QueueTimeOutURL": None}, "QueueTimeOutURL"),
+    ],
+)
+def test_a_malformed_reversal_is_turned_away(daraja, door, changes, field):
+    receipt = daraja.pay(account="FEES", amount=700, phone="254712345678")["receipt"]
+
+    answer = post(daraja, REVERSAL, reversal_of(door, receipt, **changes))
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "400.002.02")
+    assert answer.json()["errorMessage"].endswith(f"Invalid {field}")
+    assert len(daraja.books.kept()) == 1
+
+
+def test_a_reversal_takes_the_money_out_of_its_books_once(daraja, door):
+    receipt = daraja.pay(account="FEES", amount=700, phone="254712345678")["receipt"]
+
+    for _ in range(2):
+        post(daraja, REVERSAL, reversal_of(door, receipt))
+        assert daraja.wait_until_quiet()
+
+    codes = [body["Result"]["ResultCode"] for body in door.bodies("reversal")]
+    assert codes == ["0", "R000001"]
+    sent = requests.get(f"{daraja.url}/_control/sent", timeout=5).json()["sent"]
+    assert [each["kept"] for each in sent] == [False]
+    assert daraja.books.balances()["Utility Account"] == 0
+
+
+@pytest.mark.parametrize("changes", [{"Amount": 699}, {"TransactionID": "UKL7AB12CD"}])
+def test_what_was_not_paid_so_cannot_go_back(daraja, door, changes):
+    receipt = daraja.pay(account="FEES", amount=700, phone="254712345678")["receipt"]
+
+    post(daraja, REVERSAL, reversal_of(door, receipt, **changes))
+    assert daraja.wait_until_quiet()
+
+    assert [body["Result"]["ResultCode"] for body in door.bodies("reversal")] == ["R000002"]
+    assert len(daraja.books.kept()) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "kept"),
+    [("timeout", ["1"], 1), ("drop", [], 0), ("twice", ["0", "0"], 0), ("late", ["17", "0"], 0)],
+)
+def test_the_control_door_says_what_becomes_of_a_reversal(daraja, door, script, told, kept):
+    receipt = daraja.pay(account="FEES", amount=700, phone="254712345678")["receipt"]
+    requests.post(f"{daraja.url}/_control/next", json={"answer": script}, timeout=5)
+
+    post(daraja, REVERSAL, reversal_of(door, receipt))
+    assert daraja.wait_until_quiet()
+
+    results = [*door.bodies("reversal-timeout"), *door.bodies("reversal")]
+    assert [body["Result"]["ResultCode"] for body in results] == told
+    assert len(daraja.books.kept()) == kept
+
+
+def test_a_reversal_whose_answer_is_a_page_was_not_worked_on(daraja, door):
+    receipt = daraja.pay(account="FEES", amount=700, phone="254712345678")["receipt"]
+    daraja.next_answers.append("html")
+
+    answer = post(daraja, REVERSAL, reversal_of(door, receipt))
+
+    assert answer.headers["Content-Type"] == "text/html"
+    assert len(daraja.books.kept()) == 1
+
+
+@pytest.mark.django_db
+def test_it_knows_the_payments_of_the_books_it_begins_with():
+    head = factories.branch()
+    for number, (amount, phone) in enumerate(
+        [("700", "2547 ***** 678"), ("900", "254712345678"), ("5.50", "")]
+    ):
+        receive(
+            method="mpesa", amount=Decimal(amount), reference=f"UKL000000{number}",
+            value_date=dates.today(), account="FEES", branch=head, by=None, on=dates.today(),
+            payer_phone=phone,
+        )  # fmt: skip
+
+    found = daraja_simulator.money_at_start("books")
+
+    assert [(taken.receipt, taken.amount, taken.phone) for taken in found["took"]] == [
+        ("UKL0000000", 700, "254700000000"),
+        ("UKL0000001", 900, "254712345678"),
+    ]
+    with Simulator(**found) as running:
+        balances = running.books.balances()
+    assert (balances["Utility Account"], balances["Charges Paid Account"]) == (1605, 0)

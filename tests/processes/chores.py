@@ -39,6 +39,13 @@ from tests.processes.bookkeeping import (  # noqa: F401 - chores as well
     post_to_january,
     posted_days,
 )
+from tests.processes.sending_back import (  # noqa: F401 - chores as well
+    apply_body,
+    approve_it,
+    ask_for_it_back,
+    follow_it,
+    standing_of_it,
+)
 
 PAID_ON = date(2026, 3, 2)
 

@@ -133,9 +133,8 @@ class ApprovalAdmin(StaffAdmin):
     )
     def approve(self, request, form, object_id):
         approval = self.get_object(request, str(object_id))
-        return self.perform(
-            request, object_id, DEEDS[approval.kind].carry_out, form, done="Approved and done."
-        )
+        deed = DEEDS[approval.kind]
+        return self.perform(request, object_id, deed.carry_out, form, done=deed.done)
 
     @action(
         description="Reject",

@@ -51,7 +51,7 @@ class PrepayDialog(PreviewedDialog):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         theirs = Q(customer=self.loan.customer_id) | Q(account__iexact=self.loan.number)
-        self.fields["waiting"].queryset = Payment.objects.unallocated().filter(theirs)
+        self.fields["waiting"].queryset = Payment.objects.placeable().filter(theirs)
         if not self.fields["waiting"].queryset.exists():
             del self.fields["waiting"]
         if self.is_bound and self.data.get("waiting"):

@@ -16,7 +16,7 @@ from lms.ledger.models import JournalEntry
 from lms.loans.models import Allocation
 from lms.money import ZERO, kes
 from lms.mpesa.error_codes import explain_error
-from lms.mpesa.models import B2cPayment, Callback, DarajaRequest, Inquiry, MpesaPayment
+from lms.mpesa.models import B2cPayment, Callback, DarajaRequest, Inquiry, MpesaPayment, Reversal
 from lms.mpesa.result_codes import Explanation
 from lms.payments.models import Payment, Payout
 
@@ -26,6 +26,15 @@ INQUIRY_COLOURS = {
     Inquiry.Status.UNKNOWN.label: "warning",
     Inquiry.Status.ANSWERED.label: "success",
     Inquiry.Status.FAILED.label: "danger",
+}
+REVERSAL_COLOURS = {
+    Reversal.Status.REQUESTED.label: "info",
+    Reversal.Status.SENDING.label: "info",
+    Reversal.Status.SENT.label: "info",
+    Reversal.Status.UNKNOWN.label: "warning",
+    Reversal.Status.UNRESOLVED.label: "warning",
+    Reversal.Status.DONE.label: "success",
+    Reversal.Status.FAILED.label: "danger",
 }
 
 PUSH_COLOURS = {
@@ -52,6 +61,7 @@ class Event(NamedTuple):
 
 
 Source = Callable[..., Iterable[Event]]
+Record = MpesaPayment | Inquiry | B2cPayment | Reversal | Payment | Payout
 
 
 # --- Stories -------------------------------------------------------------------------------------
@@ -75,6 +85,11 @@ def story_of_payout(payout: Payout, parts: Iterable[B2cPayment], staff) -> list[
     """Return everything that happened to a payout and to each payment of it."""
     told = [event for part in parts for event in _of_b2c(part, staff)]
     return _told([*_changes(payout), *told])
+
+
+def story_of_reversal(reversal: Reversal, staff) -> list[Event]:
+    """Return everything that happened to money on its way back, and what was asked about it."""
+    return _told([*_of_reversal(reversal, staff), *_booking(reversal, staff)])
 
 
 def story_of_payment(payment: Payment, staff) -> list[Event]:
@@ -117,14 +132,31 @@ def _of_b2c(part: B2cPayment, staff) -> Iterable[Event]:
         yield Event(entry.posted_at, booked, kes(part.amount), url)
 
 
-def _booking(record: MpesaPayment | Inquiry, staff) -> Iterable[Event]:
+def _of_reversal(reversal: Reversal, staff) -> Iterable[Event]:
+    approval, url = reversal.approval, page_of(reversal, staff)
+    yield Event(
+        approval.asked_at,
+        f"Asked to be sent back: {approval.reason}",
+        f"by {reversal.asked_by}",
+        url,
+    )
+    yield from _changes(reversal)
+    yield from _callbacks(reversal, staff)
+    asked = reversal.payment.inquiries.filter(asked_at__gte=reversal.requested_at)
+    inquiries = list(asked.select_related("asked_by"))
+    yield from _requests([reversal.number, *(inquiry.number for inquiry in inquiries)], staff)
+    for inquiry in inquiries:
+        yield from _of_inquiry(inquiry, staff)
+
+
+def _booking(record: Record, staff) -> Iterable[Event]:
     if payment := record.payment:
         seen = Payment.objects.seen_by(staff).filter(pk=payment.pk).exists()
         url = page_of(payment, staff) if seen else ""
         yield Event(payment.received_at, f"Booked as {payment.number}", kes(payment.amount), url)
 
 
-def _changes(record: MpesaPayment | Inquiry | B2cPayment | Payout) -> Iterable[Event]:
+def _changes(record: Record) -> Iterable[Event]:
     for change in record.history.select_related("history_user").order_by("history_id"):
         yield Event(
             change.history_date,
@@ -133,7 +165,9 @@ def _changes(record: MpesaPayment | Inquiry | B2cPayment | Payout) -> Iterable[E
         )
 
 
-def _callbacks(record: MpesaPayment | Inquiry | B2cPayment | Payment, staff) -> Iterable[Event]:
+def _callbacks(
+    record: MpesaPayment | Inquiry | B2cPayment | Payment | Reversal, staff
+) -> Iterable[Event]:
     for callback in record.callbacks.select_related("push"):
         failed = callback.kind == Callback.Kind.STK and callback.status == Callback.Status.IGNORED
         explained = callback.push.explanation if failed and callback.push else None
@@ -267,7 +301,13 @@ def _refunds(payment: Payment, staff) -> Iterable[Event]:
 
 
 # The sources of a payment's story. A further one takes the payment and who reads it.
-PAYMENT: tuple[Source, ...] = (_asked, _sent, _history, _books, _refunds)
+def _sent_back(payment: Payment, staff) -> Iterable[Event]:
+    """Each time it was to go back to its payer."""
+    for reversal in payment.reversals.select_related("approval", "asked_by", "payment"):
+        yield from _of_reversal(reversal, staff)
+
+
+PAYMENT: tuple[Source, ...] = (_asked, _sent, _history, _books, _refunds, _sent_back)
 
 
 def page_of(record, staff) -> str:

@@ -25,6 +25,7 @@ from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
 from lms.backoffice.admin.mpesa_asking import Asking
 from lms.backoffice.admin.mpesa_payouts import B2C_COLOURS
+from lms.backoffice.admin.mpesa_reversals import SendingBack
 from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payment, story_of_payout
 from lms.backoffice.admin.refunds import UndoRefund
 from lms.backoffice.admin.sending import PayoutSending
@@ -42,7 +43,13 @@ from lms.mpesa.models import Inquiry
 from lms.payments.models import Method, Payment, Payout, normal_reference
 
 Status = Payment.Status
-COLOURS = {"Unallocated": "warning", "Allocated": "success", "Reversed": "danger"}
+GOING_BACK = "Going back"
+COLOURS = {
+    "Unallocated": "warning",
+    "Allocated": "success",
+    "Reversed": "danger",
+    GOING_BACK: "info",
+}
 MOST_FOUND = 500
 
 
@@ -142,7 +149,7 @@ class PaymentResource(ModelResource):
         return "" if len(payment.payer_phone) == phones.HASH_LENGTH else payment.payer_phone
 
 
-class PaymentActions(Asking):
+class PaymentActions(SendingBack, Asking):
     """What may be done with a payment that was received."""
 
     actions_detail = (
@@ -151,14 +158,22 @@ class PaymentActions(Asking):
         "match_to",
         "take_back",
         "reverse",
+        "send_back",
         "ask_safaricom",
     )
     actions_row = ("print_receipt", "match_to", "take_back", "reverse")
     offers = {
         "place_here": lambda payment: False,  # it stands beside each candidate
-        "match_to": lambda payment: payment.status == Status.UNALLOCATED,
+        "match_to": lambda payment: (
+            payment.status == Status.UNALLOCATED and not payment.is_going_back
+        ),
         "take_back": lambda payment: payment.status == Status.ALLOCATED,
-        "reverse": lambda payment: payment.status != Status.REVERSED,
+        "reverse": lambda payment: payment.status != Status.REVERSED and not payment.is_going_back,
+        "send_back": lambda payment: (
+            payment.method == Payment.Method.MPESA
+            and payment.status == Status.UNALLOCATED
+            and not payment.is_going_back
+        ),
         "ask_safaricom": lambda payment: (
             payment.method == Payment.Method.MPESA and bool(payment.reference)
         ),
@@ -451,7 +466,7 @@ class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, S
 
     @display(description="Status", label=COLOURS)
     def shown_status(self, payment):
-        return payment.get_status_display()
+        return state_of(payment)
 
     @display(description="Credit")
     def credit(self, payment):
@@ -472,6 +487,11 @@ def loan_payments(loan: Loan) -> list[int]:
     )
 
 
+def state_of(payment: Payment) -> str:
+    """Return how a payment stands, as staff read it."""
+    return GOING_BACK if payment.is_going_back else payment.get_status_display()
+
+
 def receipt_of(payment: Payment) -> dict:
     """Return what a receipt says: where each shilling went, and what is owed afterwards."""
     parts = payment.allocations.select_related("repayment__loan__position").order_by("pk")
@@ -480,8 +500,9 @@ def receipt_of(payment: Payment) -> dict:
     loans = {part.repayment.loan_id: part.repayment.loan for part in standing}
     return {
         "payment": payment,
-        "status": payment.get_status_display(),
-        "colour": COLOURS[payment.get_status_display()],
+        "status": state_of(payment),
+        "colour": COLOURS[state_of(payment)],
+        "reversal": payment.reversals.first(),
         "lines": [
             (part.repayment, part.get_component_display(), part.amount, part.pk in taken_back)
             for part in standing

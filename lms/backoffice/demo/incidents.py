@@ -21,6 +21,7 @@ from lms.loans.operations import collection, lifecycle, relief
 from lms.money import SHILLING
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.operations import reversals
 from lms.mpesa.simulator import Simulator, bodies
 from lms.mpesa.simulator.books import Taken
 from lms.payments.models import Payment
@@ -87,6 +88,8 @@ class Incidents:
         self._on(0, 12, self.match_stray)
         for number, way in enumerate(FORGETFUL):
             self._on(number % 2, 14 + number / 10, partial(self.forget_number, way))
+        self._on(1, 14.5, partial(self.give_back, "RENT", is_approved=True))
+        self._on(1, 15, partial(self.give_back, "SHOP 14", is_approved=False))
         for number, fate in enumerate(PROMPTS):
             day = today - timedelta(days=number % 2)
             hour = 23.9 if fate == "open" else 9 + number * 0.7
@@ -234,6 +237,23 @@ class Incidents:
         loan = Loan.objects.active().overdue(on=on).select_related("branch").order_by("pk").first()
         if payment is not None and loan is not None:
             routing.match(payment, loan, by=self._manager(loan), on=on)
+
+    def give_back(self, account: str, *, is_approved: bool, on: date) -> None:
+        """Ask for a stray payment to go back to its payer; a manager may have approved it."""
+        team = self.story.office.teams["DEMONRB"]
+        payment = Payment.objects.placeable().filter(account=account).first()
+        if payment is None:
+            return
+        reason = "Meant for another paybill: the payer came with the message from M-Pesa."
+        approval = mpesa.ask_reversal(payment, reason=reason, by=team.cashier, on=on)
+        if is_approved:
+            row = reversals.carry_out(approval, reason="", by=team.manager, on=on)
+            moment = self.story.clock.moment
+            values = [("OriginalTransactionID", row.receipt), ("Amount", int(row.amount))]
+            ids = (row.originator_id, row.conversation_id)
+            back = bodies.result(ids, receipt=self.story.till.receipt(on), values=values)
+            raw = json.dumps(back).encode()
+            self.story.till.deliver(Callback.Kind.REVERSAL, raw, moment=moment)
 
     # --- The M-Pesa inbox ---
 

@@ -84,6 +84,9 @@ class Surroundings:
             "DARAJA_SECURITY_CREDENTIAL": CREDENTIAL,
             "DARAJA_LOW_FLOAT": "50000",
             "DARAJA_LOG_DAYS": "30",
+            "DARAJA_PULL_NUMBER": "254700000001",
+            "DARAJA_SOURCES": "",
+            "TRUSTED_PROXIES": "",
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -11,7 +11,7 @@ def plan(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("backoffice", "0002_ask_for_mpesa_balances")]
+    dependencies = [("backoffice", "0003_follow_reversals_and_pull")]
 
     operations = [
         # Staff may have changed the schedules, so undoing this leaves them alone.

@@ -11,15 +11,17 @@ from lms.loans.operations import actual, booking, lateness, relief, replay, rows
 from lms.loans.operations.replay import Money
 from lms.money import ZERO
 from lms.payments.models import Payment
+from lms.payments.operations import must_not_be_going_back
 
 # So many instalments are looked at first; more only when the money reaches further.
 AT_ONCE = 31
 
 
 def must_wait(payment: Payment) -> None:
-    """Refuse a payment that was placed or reversed already."""
+    """Refuse a payment that was placed or reversed already, or goes back to its payer."""
     if payment.status != Payment.Status.UNALLOCATED:
         raise Refused(f"{payment.number} is {payment.get_status_display().lower()} already.")
+    must_not_be_going_back(payment)
 
 
 def take(payment: Payment, loan: Loan) -> None:

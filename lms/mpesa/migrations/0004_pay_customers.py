@@ -9,7 +9,7 @@ import lms.mpesa.models.steps
 class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0008_keep_payouts_on_their_way"),
-        ("mpesa", "0002_ask_for_balances_and_payments"),
+        ("mpesa", "0003_send_back_and_pull"),
         ("payments", "0006_let_payouts_be_on_their_way"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -291,6 +291,10 @@ class Migration(migrations.Migration):
                     ("status-timeout", "Payment status timeout"),
                     ("b2c", "Payout result"),
                     ("b2c-timeout", "Payout timeout"),
+                    ("reversal", "Reversal result"),
+                    ("reversal-timeout", "Reversal timeout"),
+                    ("pull", "Pulled payment"),
+                    ("pull-notice", "Pull notification"),
                 ],
                 max_length=20,
             ),
@@ -307,6 +311,10 @@ class Migration(migrations.Migration):
                     ("status", "Transaction status"),
                     ("register", "Register addresses"),
                     ("b2c", "Payout"),
+                    ("reversal", "Reversal"),
+                    ("pull", "Pull of payments"),
+                    ("pull_reg", "Register for pull"),
+                    ("simulate", "Simulated payment"),
                 ],
                 max_length=9,
             ),

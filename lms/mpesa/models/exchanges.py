@@ -30,6 +30,10 @@ class DarajaRequest(models.Model):
         STATUS = "status", "Transaction status"
         REGISTER = "register", "Register addresses"
         B2C = "b2c", "Payout"
+        REVERSAL = "reversal", "Reversal"
+        PULL = "pull", "Pull of payments"
+        PULL_REGISTER = "pull_reg", "Register for pull"
+        SIMULATE = "simulate", "Simulated payment"
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted", "Accepted"

@@ -10,7 +10,9 @@ from lms.errors import Refused
 from lms.money import MoneyField
 from lms.mpesa.models.inquiries import Inquiry
 from lms.mpesa.models.payouts import B2cPayment
+from lms.mpesa.models.pulls import Pull
 from lms.mpesa.models.pushes import MpesaPayment
+from lms.mpesa.models.reversals import Reversal
 from lms.mpesa.reviewing import Outcome
 from lms.payments.models import Payment
 
@@ -26,9 +28,10 @@ class CallbackQuerySet(models.QuerySet):
         if staff.sees_all_branches:
             return self
         balances = [Callback.Kind.BALANCE, Callback.Kind.BALANCE_TIMEOUT]
-        unowned = Q(payment=None, push=None, b2c=None) & ~Q(kind__in=balances)
+        unowned = Q(payment=None, push=None, b2c=None, reversal=None) & ~Q(kind__in=balances)
         asked = Q(push__customer__branch_id=staff.branch_id)
         asked |= Q(b2c__payout__branch_id=staff.branch_id)
+        asked |= Q(reversal__payment__branch_id=staff.branch_id)
         asked &= Q(payment=None)
         return self.filter(Q(payment__branch_id=staff.branch_id) | asked | unowned)
 
@@ -78,6 +81,10 @@ class Callback(models.Model):
         STATUS_TIMEOUT = "status-timeout", "Payment status timeout"
         B2C = "b2c", "Payout result"
         B2C_TIMEOUT = "b2c-timeout", "Payout timeout"
+        REVERSAL = "reversal", "Reversal result"
+        REVERSAL_TIMEOUT = "reversal-timeout", "Reversal timeout"
+        PULL = "pull", "Pulled payment"
+        PULL_NOTICE = "pull-notice", "Pull notification"
 
     class Status(models.TextChoices):
         RECEIVED = "received", "Received"
@@ -87,6 +94,8 @@ class Callback(models.Model):
         REVIEW = "review", "Needs review"
         FAILED = "failed", "Could not be applied"
 
+    # A payment of a customer with the account that they typed.
+    WITH_ACCOUNT = (Kind.CONFIRMATION, Kind.PULL, Kind.PULL_NOTICE)
     EVIDENCE = frozenset({"kind", "body", "headers", "remote_addr", "received_at"})
 
     kind = models.CharField(max_length=20, choices=Kind)
@@ -124,6 +133,17 @@ class Callback(models.Model):
         blank=True,
         related_name="callbacks",
         verbose_name="M-Pesa payout",
+    )
+    reversal = models.ForeignKey(
+        Reversal, models.PROTECT, null=True, blank=True, related_name="callbacks"
+    )
+    pull = models.ForeignKey(
+        Pull,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        verbose_name="found by",
     )
 
     objects = CallbackQuerySet.as_manager()

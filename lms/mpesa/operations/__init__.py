@@ -1,9 +1,11 @@
 """Every verb of the M-Pesa room that writes.
 
 Going out: `push`, then `query_push` for what never called back; `promise` and `send` for money to
-customers, then `query_payout`; `ask_balances` and `ask_payment` for what Safaricom answers later.
-Coming in: `record_callback` stores, `apply` reads and says what money arrived, the room above
-books it, `attach` ties both together. No transaction is open during HTTP.
+customers, then `query_payout`; `ask_balances` and `ask_payment` for what Safaricom answers later;
+`ask_reversal` for money that goes back to its payer, which `follow_reversals` watches; `pull` for
+payments whose confirmation never came. Coming in: `record_callback` stores, `apply` reads and says
+what money arrived, the room above books it, `attach` ties both together. No transaction is open
+during HTTP.
 """
 
 from lms.mpesa.operations.applying import apply
@@ -41,19 +43,29 @@ from lms.mpesa.operations.payouts import (
     send_waiting,
     settle_as_failed,
 )
+from lms.mpesa.operations.pulls import pull, pull_is_set_up, register_pull
 from lms.mpesa.operations.pushes import push, query_push
+from lms.mpesa.operations.reversals import (
+    ask_about_reversal,
+    ask_reversal,
+    follow_reversals,
+    settle_by_hand,
+)
 
 __all__ = [
     "JustAsked",
     "Receipt",
     "apply",
     "ask_about",
+    "ask_about_reversal",
     "ask_again",
     "ask_balances",
     "ask_payment",
     "ask_payout",
+    "ask_reversal",
     "attach",
     "close_unanswered",
+    "follow_reversals",
     "forget_requests",
     "left_today",
     "must_be_set_up",
@@ -61,6 +73,8 @@ __all__ = [
     "parts_of",
     "phone_of",
     "promise",
+    "pull",
+    "pull_is_set_up",
     "push",
     "query_due",
     "query_payout",
@@ -68,11 +82,13 @@ __all__ = [
     "record_answer",
     "record_callback",
     "register_addresses",
+    "register_pull",
     "reopen",
     "send",
     "send_same",
     "send_waiting",
     "set_aside",
     "settle_as_failed",
+    "settle_by_hand",
     "validate",
 ]

@@ -12,6 +12,7 @@ from lms.mpesa.operations.inbox import Receipt, money, settle
 from lms.mpesa.operations.inquiries import our_shortcodes
 from lms.mpesa.operations.payout_answers import apply_fate
 from lms.mpesa.operations.payouts import note_unknown_there
+from lms.mpesa.operations.sent_back import apply_status_of_reversed
 from lms.mpesa.results import (
     Found,
     Held,
@@ -81,6 +82,8 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
     _write_down(inquiry, found, result, at=at)
     if inquiry.b2c_id:
         return apply_fate(callback, inquiry, found, at=at)
+    if apply_status_of_reversed(callback, found, at=at):
+        return None
     return _weigh(callback, inquiry, found, at=at)
 
 

@@ -9,7 +9,11 @@ from lms.mpesa.models import Callback
 from lms.mpesa.operations.answers import apply_balances, apply_status, apply_timeout
 from lms.mpesa.operations.inbox import Receipt, apply_confirmation, apply_stk, lock, settle
 from lms.mpesa.operations.payout_answers import apply_b2c, apply_b2c_timeout
+from lms.mpesa.operations.pulls import apply_notice, apply_pulled
+from lms.mpesa.operations.sent_back import apply_reversal, apply_reversal_timeout
+from lms.mpesa.pulled import parse_notice, parse_pulled
 from lms.mpesa.results import parse_result
+from lms.mpesa.reversal_results import parse_reversal
 
 MAX_ATTEMPTS = 8  # at applying one callback
 Kind = Callback.Kind
@@ -22,6 +26,10 @@ READERS = {
     Kind.STATUS_TIMEOUT: (parse_result, apply_timeout),
     Kind.B2C: (parse_result, apply_b2c),
     Kind.B2C_TIMEOUT: (parse_result, apply_b2c_timeout),
+    Kind.REVERSAL: (parse_reversal, apply_reversal),
+    Kind.REVERSAL_TIMEOUT: (parse_result, apply_reversal_timeout),
+    Kind.PULL: (parse_pulled, apply_pulled),
+    Kind.PULL_NOTICE: (parse_notice, apply_notice),
 }
 
 

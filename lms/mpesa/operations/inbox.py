@@ -2,7 +2,7 @@
 
 The room above books: `apply` (in applying.py) returns the money, `attach` ends the story. Each
 step may run again: the M-Pesa receipt decides what was done already. Locks are taken in one order:
-callback, request or payment to a customer, inquiry, payment or payout.
+callback, request or payment to a customer, inquiry, reversal, payment or payout.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from lms.mpesa.callbacks import (
     is_phone_of,
     parse_c2b,
 )
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import Callback, Inquiry, MpesaPayment
 from lms.mpesa.result_codes import explain
 from lms.payments.models import Payment
 from lms.payments.operations import learn_account
@@ -35,7 +35,7 @@ Status = MpesaPayment.Status
 # What reading a body writes on its row.
 READ = (
     "checkout_id", "conversation_id", "receipt", "amount", "account", "phone", "payer_name",
-    "paid_at", "push", "inquiry", "b2c",
+    "paid_at", "push", "inquiry", "b2c", "reversal",
 )  # fmt: skip
 
 
@@ -104,13 +104,15 @@ def attach(callback: Callback, payment: Payment, *, at: datetime) -> Callback:
 
 
 def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
-    if callback.push is None and callback.kind == Callback.Kind.CONFIRMATION:
-        callback.push = _push_awaiting(callback)
+    if callback.push is None and callback.kind in Callback.WITH_ACCOUNT:
+        callback.push = push_awaiting(callback)
     row = (
         MpesaPayment.objects.select_for_update()
         .filter(receipt=callback.receipt, payment=None)
         .first()
     )
+    if callback.inquiry_id is not None:  # Whoever reads another answer to it locks it first too.
+        callback.inquiry = Inquiry.objects.select_for_update().get(pk=callback.inquiry_id)
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     booked = (payment.method, payment.reference, payment.amount)
     if booked != (Payment.Method.MPESA, callback.receipt, callback.amount):
@@ -123,7 +125,7 @@ def _tie(callback: Callback, payment_id: int, *, at: datetime) -> None:
     if row is not None:
         row.payment = payment
         row.note(by=None, reason=f"Booked as {payment.number}", fields=("payment",))
-    if callback.kind == Callback.Kind.CONFIRMATION:
+    if callback.kind in Callback.WITH_ACCOUNT:
         learn_account(
             payment,
             account=callback.account,
@@ -270,12 +272,12 @@ def apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime)
     if payment.shortcode != str(settings.DARAJA_SHORTCODE):
         note = f"It was paid to {payment.shortcode}, which is not our paybill."
         return settle(callback, Callback.Status.REVIEW, note, at=at)
-    callback.push = _push_awaiting(callback)
+    callback.push = push_awaiting(callback)
     customer_id = callback.push.customer_id if callback.push else None
     return money(callback, customer_id=customer_id, at=at)
 
 
-def _push_awaiting(callback: Callback) -> MpesaPayment | None:
+def push_awaiting(callback: Callback) -> MpesaPayment | None:
     """Return the request that a confirmation pays: by receipt, else the one that awaits it."""
     rows = MpesaPayment.objects.select_for_update()
     if named := rows.filter(receipt=callback.receipt).first():

@@ -239,7 +239,7 @@ def _claim_receipt(row: MpesaPayment) -> None:
     """Give a request proved paid the receipt of the one confirmation that fits it, if there is."""
     used = MpesaPayment.objects.exclude(receipt=None).values("receipt")
     booked = Callback.objects.filter(
-        kind=Callback.Kind.CONFIRMATION,
+        kind__in=Callback.WITH_ACCOUNT,
         account__iexact=row.account,
         amount=row.amount,
         paid_at__range=(

@@ -54,6 +54,7 @@ class Answer:
     odd_types: bool = False
     html: bool = False  # not even accepted: the gateway answers a page
     status: str = "Completed"
+    fails_first: bool = False  # a failure, then the success
 
 
 # What `POST /_control/next` may ask for; the end of a receipt asks for the same.
@@ -64,6 +65,7 @@ ANSWERS = {
     "odd": Answer(odd_types=True),
     "html": Answer(html=True),
     "reversed": Answer(status="Reversed"),
+    "late": Answer(fails_first=True),
 }
 RECEIPTS = {"Q1": "timeout", "Q2": "drop", "Q3": "twice", "Q4": "html", "Q5": "odd"}
 

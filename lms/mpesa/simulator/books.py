@@ -80,6 +80,12 @@ class Books:
     prompts: dict[str, Prompt] = field(default_factory=dict)
     took: list[Taken] = field(default_factory=list)
     receipts: set[str] = field(default_factory=set)
+    # Receipts of payments that went back to the customer, each with that of its reversal.
+    sent_back: dict[str, str] = field(default_factory=dict)
+    # The phone nominated for pulling, once it is registered.
+    puller: str = ""
+    # How many of those payments were taken before this Safaricom began: their charges are paid.
+    brought: int = 0
     # What the accounts of the paybill held before the first payment, in whole KES.
     utility: int = 0
     working: int = 0
@@ -139,11 +145,27 @@ class Books:
                 "Working Account": self.working,
                 "Float Account": 0,
                 "Utility Account": (
-                    self.utility + sum(taken.amount for taken in self.took) - self.paid_out
+                    self.utility + sum(taken.amount for taken in self.kept()) - self.paid_out
                 ),
-                "Charges Paid Account": -23 * len(self.took),
+                "Charges Paid Account": -23 * (len(self.took) - self.brought),
                 "Organization Settlement Account": 0,
             }
+
+    def kept(self) -> list[Taken]:
+        """Return the money that was taken and not sent back, oldest first."""
+        with self.lock:
+            return [taken for taken in self.took if taken.receipt not in self.sent_back]
+
+    def send_back(self, receipt: str) -> str | None:
+        """Give a payment back to its customer, once; return the receipt of that, None before."""
+        with self.lock:
+            if receipt in self.sent_back:
+                return None
+            used = {taken.receipt for taken in self.took} | set(self.sent_back.values())
+            while (made := _receipt(now())) in used or made[-2:] in SCRIPTED:
+                continue
+            self.sent_back[receipt] = made
+            return made
 
     def taken_with(self, receipt: str) -> Taken | None:
         """Return the payment with a receipt, or None."""

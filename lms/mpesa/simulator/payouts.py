@@ -145,7 +145,7 @@ def take(daraja, body: dict[str, Any], *, version: int) -> dict[str, Any]:
 def _decide(daraja, body: dict[str, Any], paid: Paid, habit: Habit) -> None:
     """Pay a customer, or not, and tell the lender."""
     ids = (paid.originator_id, paid.conversation_id)
-    refusal = daraja.refusal(body.get("InitiatorName"), str(body["SecurityCredential"]), ids)
+    refusal = daraja.refusal(body, ids)
     if refusal is not None:
         paid.code = refusal["Result"]["ResultCode"]
         paid.description = refusal["Result"]["ResultDesc"]

@@ -126,17 +126,22 @@ def transaction_status(body: Mapping[str, Any], *, shortcodes: tuple[str, ...]) 
 def _initiated(
     body: Mapping[str, Any], fields: tuple[str, ...], *, command: str, shortcodes: tuple[str, ...]
 ) -> None:
-    """Raise Turned unless a request of the initiator is well formed.
-
-    Whether the credential is right turns out later, in the result (2001).
-    """
+    """Raise Turned unless a question of the initiator about a shortcode is well formed."""
     demand(body, fields)
-    if body["CommandID"] != command:
-        raise invalid("CommandID")
     if str(body["PartyA"]) not in shortcodes:
         raise invalid("PartyA")
     if str(body["IdentifierType"]) not in ("2", "4"):
         raise invalid("IdentifierType")
+    initiated(body, command=command)
+
+
+def initiated(body: Mapping[str, Any], *, command: str) -> None:
+    """Raise Turned unless what every request of the initiator has is well formed.
+
+    Whether the credential is right turns out later, in the result (2001).
+    """
+    if body["CommandID"] != command:
+        raise invalid("CommandID")
     if not 2 <= len(str(body["Remarks"])) <= 100:
         raise invalid("Remarks")
     if len(str(body.get("Occasion", ""))) > 100:

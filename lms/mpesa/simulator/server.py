@@ -3,22 +3,22 @@
 A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
 GET /_control/sent lists the money taken, GET /_control/paid what was paid to customers
-(`payouts.HABITS`), POST /_control/next {answer} says what becomes of the initiator's next question
-(`bodies.ANSWERS`).
+(`payouts.HABITS`), POST /_control/next {answer} says what becomes of the initiator's next request,
+or of the next pull (`bodies.ANSWERS`).
 """
 
 import base64
 import json
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from lms.mpesa.simulator import bodies, payouts, rules
+from lms.mpesa.simulator import bodies, payouts, pulls, reversals, rules
 from lms.mpesa.simulator.books import Books, Prompt, Taken, now
 from lms.mpesa.simulator.courier import Courier, post
 from lms.mpesa.simulator.rules import Page, Turned, invalid
@@ -49,11 +49,14 @@ class Simulator:
         b2c_shortcode: str = "",
         utility: int = 0,
         working: int = 0,
+        puller: str = "",
+        took: Iterable[Taken] = (),
     ) -> None:
         """Listen on `port`, or any that is free.
 
         `opens` tells whether a SecurityCredential is the initiator's; `utility` and
-        `working` are what these accounts hold before the first payment (whole KES).
+        `working` are what these accounts hold before the first payment (whole KES). `puller` is
+        the phone that was nominated for pulling before, `took` is money taken before.
         """
         self.shortcode = shortcode
         self.passkey = passkey
@@ -66,7 +69,10 @@ class Simulator:
         self.opens = opens
         self.shortcodes = (shortcode, b2c_shortcode or shortcode)
         self.next_answers: list[str] = []
-        self.books = Books(utility=utility, working=working)
+        before = list(took)
+        self.books = Books(
+            utility=utility, working=working, puller=puller, took=before, brought=len(before)
+        )
         self.paid = payouts.PaidBooks()
         self.courier = Courier()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
@@ -180,12 +186,12 @@ class Simulator:
         rules.account_balance(body, shortcodes=self.shortcodes)
 
         def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
-            if refusal := self._refusal(body, ids):
+            if refusal := self.refusal(body, ids):
                 return refusal
             values = bodies.balance_values(self.books.balances(), now())
             return bodies.result(ids, values=values, odd_types=answer.odd_types)
 
-        return self._answer_later(body, result)
+        return self.answer_later(body, result)
 
     def transaction_status(self, body: dict[str, Any]) -> dict[str, Any]:
         rules.transaction_status(body, shortcodes=self.shortcodes)
@@ -193,7 +199,7 @@ class Simulator:
         named = body.get("OriginalConversationID") or body.get("OriginatorConversationID")
 
         def result(ids: tuple[str, str], answer: bodies.Answer) -> dict[str, Any]:
-            if refusal := self._refusal(body, ids):
+            if refusal := self.refusal(body, ids):
                 return refusal
             paid = self.paid.with_id(str(named)) if named else self.paid.with_receipt(receipt)
             if paid is not None:
@@ -204,21 +210,25 @@ class Simulator:
                 return bodies.result(
                     ids, code="SFC_IC0003", description="The transaction does not exist."
                 )
-            values = bodies.status_values(taken, shortcode=self.shortcode, status=answer.status)
+            status = "Reversed" if receipt in self.books.sent_back else answer.status
+            values = bodies.status_values(taken, shortcode=self.shortcode, status=status)
             return bodies.result(ids, receipt=receipt, values=values, odd_types=answer.odd_types)
 
-        return self._answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
+        return self.answer_later(body, result, script=bodies.RECEIPTS.get(receipt[-2:], ""))
 
-    def _refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
-        return self.refusal(body["Initiator"], str(body["SecurityCredential"]), ids)
-
-    def refusal(self, name: Any, credential: str, ids: tuple[str, str]) -> dict[str, Any] | None:
+    def refusal(self, body: dict[str, Any], ids: tuple[str, str]) -> dict[str, Any] | None:
         """Return the result for an initiator whose name or credential is wrong."""
-        if name == self.initiator and self.opens(credential):
+        name = body.get("Initiator", body.get("InitiatorName"))  # payouts name it otherwise
+        if name == self.initiator and self.opens(str(body["SecurityCredential"])):
             return None
         return bodies.result(ids, code="2001", description="The initiator information is invalid.")
 
-    def _answer_later(
+    def next_script(self) -> str:
+        """Return what the next request was told to come to, once, or ""."""
+        with self.books.lock:
+            return self.next_answers.pop(0) if self.next_answers else ""
+
+    def answer_later(
         self,
         body: dict[str, Any],
         result: Callable[[tuple[str, str], bodies.Answer], dict[str, Any]],
@@ -226,9 +236,7 @@ class Simulator:
         script: str = "",
     ) -> dict[str, Any]:
         """Take a question and post its result, or what the script says instead."""
-        with self.books.lock:
-            wanted = self.next_answers.pop(0) if self.next_answers else script
-        answer = bodies.ANSWERS.get(wanted, bodies.Answer())
+        answer = bodies.ANSWERS.get(self.next_script() or script, bodies.Answer())
         if answer.html:
             raise Page
         ids = (f"{self.books.new_id()}-1", f"AG_{now():%Y%m%d}_{secrets.token_hex(10)}")
@@ -236,8 +244,12 @@ class Simulator:
         def tell() -> None:
             if answer.times_out:
                 post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+                return
+            if answer.fails_first:
+                post(str(body["ResultURL"]), bodies.result(ids, code="17", description="Failed"))
+            made = result(ids, answer)  # also where nobody is told
             for _ in range(answer.results):
-                post(str(body["ResultURL"]), result(ids, answer))
+                post(str(body["ResultURL"]), made)
 
         self.courier.later(tell, delay=self.callback_delay)
         return {
@@ -358,6 +370,7 @@ class Handler(BaseHTTPRequestHandler):
                         "phone": taken.phone,
                         "at": taken.at.isoformat(),
                         "checkout_id": taken.checkout_id,
+                        "kept": taken.receipt not in self.daraja.books.sent_back,
                     }
                     for taken in self.daraja.took
                 ]
@@ -399,6 +412,8 @@ class Handler(BaseHTTPRequestHandler):
             "/mpesa/b2c/v3/paymentrequest": partial(payouts.take, daraja, version=3),
             "/mpesa/c2b/v1/simulate": daraja.simulate,
             "/mpesa/c2b/v2/simulate": daraja.simulate,
+            reversals.PATH: partial(reversals.reverse, daraja),
+            **pulls.doors(daraja),
         }
         if path not in doors:
             raise Turned(404, "404.001.01", "Resource not found")

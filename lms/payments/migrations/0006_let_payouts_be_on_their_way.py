@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("customers", "0003_record_who_referred"),
         ("ledger", "0008_keep_payouts_on_their_way"),
-        ("payments", "0004_take_referral_rewards"),
+        ("payments", "0005_hold_what_goes_back"),
         ("staff", "0002_seed_holidays"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
