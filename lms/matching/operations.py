@@ -13,10 +13,10 @@ from decimal import Decimal
 
 from django.db import connection, transaction
 from django.db.models import Q
-from django.db.models.functions import Substr, Upper
+from django.db.models.functions import Upper
 
 from lms import history, money, phones, routing
-from lms.customers.models import Customer
+from lms.customers.models import Customer, PhoneEnd
 from lms.errors import Refused
 from lms.loans.models import Allocation, Loan, LoanFee, Repayment
 from lms.loans.models.loans import spellings
@@ -29,6 +29,7 @@ from lms.payments.models import Payment
 AT_ONCE = 100  # payments judged with one set of queries
 TAIL = 3  # digits at the end of a phone that Safaricom leaves unmasked
 MOST_NEAR = 5  # loans one slip away from what was typed that are worth showing for it alone
+MOST_ALIKE = 10  # customers who share two words of a name that are worth looking at
 START, MIDDLE = 4, 3  # letters of two words of a name by which customers are looked up
 
 KNOWN = (
@@ -158,7 +159,7 @@ class _Search:
             if "*" in paid.phone and len(tail) >= TAIL and tail.isascii() and tail.isdigit():
                 tails[tail[-TAIL:]].add(pk)
         rows = (
-            Customer.objects.alias(tail=Substr("phone", 13 - TAIL, TAIL)).filter(tail__in=tails)
+            Customer.objects.alias(tail=PhoneEnd("phone")).filter(tail__in=tails)
             if tails
             else Customer.objects.none()
         )
@@ -188,11 +189,9 @@ class _Search:
             by_start[name.upper()[:START]].append((key, name))
         for (start, _), pks in wanted.items():
             for pk in pks:
-                self.leads[pk].customers |= {
-                    key
-                    for key, name in by_start.get(start[:START], ())
-                    if score.shares_names(self.paid[pk], name)
-                }
+                self.leads[pk].customers |= _namesakes(
+                    self.paid[pk], by_start.get(start[:START], ())
+                )
 
     def _follow_payments_before(self) -> None:
         """Find loans that the same phone, plain or by its hash, paid before."""
@@ -292,6 +291,18 @@ class _Search:
         for loan, name in rows.distinct():
             found[loan].add(" ".join(score.words_of(name)))
         return found
+
+
+def _namesakes(paid: Paid, customers: Iterable[tuple[int, str]]) -> set[int]:
+    """Return who has the name that was said, and who only shares words of it if they are few."""
+    same, alike = set(), set()
+    for key, name in customers:
+        shares, agrees = score.names_agree(paid, name)
+        if agrees:
+            same.add(key)
+        elif shares:
+            alike.add(key)
+    return same | alike if len(alike) <= MOST_ALIKE else same
 
 
 def _paid(payment: Payment) -> Paid:

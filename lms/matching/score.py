@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 
 from rapidfuzz.distance import OSA
 
@@ -333,9 +333,11 @@ def fits_mask(said: str, phone: str) -> bool:
 
 
 # --- The name ------------------------------------------------------------------------------------
-def words_of(name: str) -> list[str]:
+@lru_cache(maxsize=50_000)  # one name is held against many
+def words_of(name: str) -> tuple[str, ...]:
     """Return the words of a name in capitals: letters only, none of a single letter."""
-    return [word for word in re.findall(r"[^\W\d_]+", name.upper().replace("'", "")) if word[1:]]
+    found = re.findall(r"[^\W\d_]+", name.upper().replace("'", ""))
+    return tuple(word for word in found if len(word) > 1)
 
 
 def alikeness(one: str, other: str) -> tuple[int, int]:
@@ -344,13 +346,18 @@ def alikeness(one: str, other: str) -> tuple[int, int]:
     Words count once, in any order; a letter wrong is still the same word.
     """
     shorter, longer = sorted((words_of(one), words_of(other)), key=len)
-    left, agreed = list(longer), 0
+    left, missing = list(longer), []
     for word in shorter:
+        if word in left:
+            left.remove(word)
+        else:
+            missing.append(word)
+    for word in list(missing):
         alike = max(left, key=partial(OSA.normalized_similarity, word), default="")
         if OSA.normalized_similarity(word, alike) >= SAME_WORD:
             left.remove(alike)
-            agreed += 1
-    return agreed, len(shorter) - agreed
+            missing.remove(word)
+    return len(shorter) - len(missing), len(missing)
 
 
 def shares_a_name(paid: Paid, name: str) -> bool:
@@ -358,9 +365,11 @@ def shares_a_name(paid: Paid, name: str) -> bool:
     return any(alikeness(said, name)[0] for said in (paid.name, paid.account))
 
 
-def shares_names(paid: Paid, name: str) -> bool:
-    """Tell whether the payer, or the account typed, has two words of this name."""
-    return any(alikeness(said, name)[0] > 1 for said in (paid.name, paid.account))
+def names_agree(paid: Paid, name: str) -> tuple[bool, bool]:
+    """Tell whether the payer, or the account typed, shares two words with this name; and all."""
+    found = [alikeness(said, name) for said in (paid.name, paid.account)]
+    shared = [missing for agreed, missing in found if agreed > 1]
+    return bool(shared), 0 in shared
 
 
 def _of_name(paid: Paid, borrower: Borrower) -> Iterable[Sign]:

@@ -327,5 +327,5 @@ def test_the_page_takes_the_same_queries_for_one_loan_and_for_three(
     client = as_staff(kamau)
     client.get(page_of(wanjiku))
 
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(27):
         client.get(page_of(wanjiku))

@@ -207,7 +207,7 @@ def test_a_prompt_to_the_phone_is_paid_and_the_page_follows(desk, office):
     box = dialog(page, "stk_push")
     box.locator("[name=amount]").fill("1000")
     send(box, "Send the prompt", page=page)
-    page.get_by_text("Paid with").first.wait_for()
+    page.locator(".office-live").get_by_text(f"KES 1,000.00 on {loan.number}").wait_for()
 
     push = MpesaPayment.objects.get()
     assert push.status == MpesaPayment.Status.PAID

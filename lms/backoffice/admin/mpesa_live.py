@@ -4,11 +4,13 @@ It is there only while a prompt of the last minutes has something to tell, and a
 only while one is open.
 """
 
+import re
 from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -16,7 +18,7 @@ from django.urls import path, reverse
 from lms import dates, money
 from lms.backoffice.admin.mpesa_story import PUSH_COLOURS, explained
 from lms.customers.models import Customer
-from lms.loans.models import Allocation, Loan, Repayment
+from lms.loans.models import Allocation, Repayment
 from lms.money import ZERO, kes
 from lms.mpesa.models import MpesaPayment
 from lms.mpesa.result_codes import Explanation
@@ -24,6 +26,7 @@ from lms.payments.models import Payment
 
 FOLLOWED_FOR = timedelta(minutes=10)
 MOST_FOLLOWED = 5
+KEY = re.compile(r"[0-9]{1,12}")
 Status = MpesaPayment.Status
 
 
@@ -122,7 +125,7 @@ class LiveView:
         """The strip as it now is; empty, which takes it off the page, when all is told."""
         for name in ("loan", "customer"):
             key = request.GET.get(name, "")
-            if key.isascii() and key.isdigit() and len(key) <= 12:
+            if KEY.fullmatch(key):
                 shown = strip(request, **{name: int(key)})
                 return render(request, "admin/mpesa/live.html", {"live": shown})
         raise Http404
@@ -132,14 +135,20 @@ class Live:
     """Gives the page of a loan, an instalment or a customer the strip of its prompts."""
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
-        record = self.get_object(request, object_id) if object_id else None
-        shown = strip(request, **_about(record)) if record else None
+        about = _about(self.model, object_id)
+        shown = strip(request, **about) if about else None
         return super().changeform_view(
             request, object_id, form_url, {"live": shown, **(extra_context or {})}
         )
 
 
-def _about(record: Loan | Repayment | Customer) -> dict[str, int]:
-    if isinstance(record, Customer):
-        return {"customer": record.pk}
-    return {"loan": record.loan_id if isinstance(record, Repayment) else record.pk}
+def _about(model: type[Model], object_id: str | None) -> dict[str, int]:
+    """Return whose prompts belong on the page of a record, by the key in its address."""
+    if not KEY.fullmatch(object_id or ""):
+        return {}
+    key = int(object_id)
+    if model is Repayment:
+        key = Repayment.objects.filter(pk=key).values_list("loan_id", flat=True).first()
+    if key is None:
+        return {}
+    return {"customer" if model is Customer else "loan": key}

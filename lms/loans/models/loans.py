@@ -45,6 +45,8 @@ def spellings(text: str) -> list[str]:
     """
     typed = " ".join(text.split()).upper()
     found = {typed}
+    if not any(map(str.isdigit, typed.replace("O", "0"))):
+        return [typed] if typed else []
     for form in (typed, re.sub(r"O(?=[\W_O]*\d)|(?<=\d)O", "0", typed)):
         for inner in MARKS:
             between = re.sub(r"(?<=\d)[\W_]+(?=\d)", inner, form)
