@@ -252,6 +252,7 @@ class CallbackAdmin(StaffAdmin):
                     ("paid_at", "payment"),
                     ("push", "checkout_id"),
                     ("inquiry", "conversation_id"),
+                    ("reversal", "pull"),
                     "note",
                 )
             },
