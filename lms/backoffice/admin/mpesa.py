@@ -247,6 +247,7 @@ class CallbackAdmin(Inbox, StaffAdmin):
                     ("paid_at", "payment"),
                     ("push", "checkout_id"),
                     ("inquiry", "conversation_id"),
+                    ("reversal", "pull"),
                     "note",
                     "what_to_do",
                 )
