@@ -18,7 +18,6 @@ from django.http import (
     UnreadablePostError,
 )
 from django.views.decorators.csrf import csrf_exempt
-from django_q.tasks import async_task
 
 from lms import dates, routing
 from lms.mpesa import operations as mpesa
@@ -33,11 +32,11 @@ ACCEPTED = {"ResultCode": 0, "ResultDesc": "Success"}
 
 @csrf_exempt
 def daraja_callback(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
-    """Store what Daraja posts, queue it, and answer as Daraja expects.
+    """Store what Daraja posts, and answer as Daraja expects.
 
-    The row and its job are committed together before the answer, so an answered callback is
-    never lost. A validation is answered on the spot. 404 for a wrong secret or kind, 503 when
-    storing failed, which asks for the callback to be sent again.
+    The row is committed before the answer, so an answered callback is never lost; it stands in
+    line for `manage.py apply_callbacks`. A validation is answered on the spot. 404 for a wrong
+    secret or kind, 503 when storing failed, which asks for the callback to be sent again.
     """
     response = _receive(request, secret, kind)
     response._has_been_logged = True  # noqa: SLF001 - Django's log line would quote the secret
@@ -105,7 +104,6 @@ def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
         answer = mpesa.validate(body, knows_account=routing.knows_account)
         mpesa.record_answer(callback, answer, at=now)
         return answer
-    async_task("lms.jobs.apply_callback", callback.pk)
     return ACCEPTED
 
 

@@ -39,11 +39,11 @@ class LoanQuerySet(models.QuerySet):
         pk = Loan.key_of(text)
         return self.filter(pk=pk) if pk else self.none()
 
-    def known_as(self, text: str) -> Self:
-        """Return the loan with this number, here or in the system it was taken over from."""
-        pk = Loan.key_of(text)
-        legacy = Q(legacy_number=text.strip().upper())
-        return self.filter(Q(pk=pk) | legacy) if pk else self.filter(legacy)
+    def known_as(self, *texts: str) -> Self:
+        """Return the loans with these numbers, here or in the system they were taken over from."""
+        legacy = Q(legacy_number__in={text.strip().upper() for text in texts})
+        keys = {Loan.key_of(text) for text in texts} - {None}
+        return self.filter(Q(pk__in=keys) | legacy) if keys else self.filter(legacy)
 
     def active(self) -> Self:
         return self.filter(status=Loan.Status.ACTIVE)

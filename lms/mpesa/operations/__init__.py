@@ -6,7 +6,8 @@ money arrived, the room above books it, `attach` ties both together. No transact
 HTTP.
 """
 
-from lms.mpesa.operations.applying import apply
+from lms.mpesa.operations.applying import apply, claim, claim_one, note_failure
+from lms.mpesa.operations.batches import attach_many, read_many
 from lms.mpesa.operations.inbox import (
     Receipt,
     attach,
@@ -38,11 +39,16 @@ __all__ = [
     "ask_balances",
     "ask_payment",
     "attach",
+    "attach_many",
+    "claim",
+    "claim_one",
     "close_unanswered",
     "forget_requests",
+    "note_failure",
     "our_shortcodes",
     "push",
     "query_push",
+    "read_many",
     "record_answer",
     "record_callback",
     "register_addresses",
