@@ -22,12 +22,15 @@ from django.views.decorators.csrf import csrf_exempt
 from lms import dates, routing
 from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback
+from lms.patience import waiting_at_most
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 * 1024
 KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "X-Forwarded-For")
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Success"}
+# Seconds that a question whether a payment may be made waits for the database.
+LOOKING_UP, KEEPING = 3, 1
 
 
 @csrf_exempt
@@ -70,8 +73,10 @@ def _receive(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
         log.warning("A callback of kind %s was larger than %s bytes.", kind, LARGEST_BODY)
         return _answer("The body is too large.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        with transaction.atomic():
-            return JsonResponse(_take(request, kind, body))
+        if kind == Callback.Kind.VALIDATION:
+            return JsonResponse(_validate(request, body))
+        _store(request, kind, body)
+        return JsonResponse(ACCEPTED)
     except DatabaseUnavailable:
         log.exception("A callback of kind %s could not be stored.", kind)
         return _answer("Try again later.", HTTPStatus.SERVICE_UNAVAILABLE)
@@ -86,10 +91,27 @@ def _is_ours(request: HttpRequest, secret: str) -> bool:
     return False
 
 
-def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
-    """Store a callback and return the answer, inside the caller's transaction."""
-    now = dates.now()
-    callback = mpesa.record_callback(
+def _validate(request: HttpRequest, body: bytes) -> dict[str, Any]:
+    """Answer whether a payment may be made, and keep the question with its answer.
+
+    Safaricom waits 8 seconds. A database that takes too long to look the account up fails the
+    request: then the payment goes on or not as the paybill was registered. One that only takes too
+    long to write does not: no money has moved, so a question that is not kept is no loss.
+    """
+    with waiting_at_most(LOOKING_UP):
+        answer = mpesa.validate(body, knows_account=routing.knows_account)
+    try:
+        with waiting_at_most(KEEPING), transaction.atomic():
+            callback = _store(request, Callback.Kind.VALIDATION, body)
+            mpesa.record_answer(callback, answer, at=callback.received_at)
+    except DatabaseUnavailable:
+        log.exception("A validation was answered %s but not kept.", answer["ResultCode"])
+    return answer
+
+
+def _store(request: HttpRequest, kind: str, body: bytes) -> Callback:
+    """Store a callback. Who brings news of money waits as long as the database takes."""
+    return mpesa.record_callback(
         kind=kind,
         body=body,
         headers={
@@ -98,13 +120,8 @@ def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
             if name in request.headers
         },
         remote_addr=_sender(request),
-        at=now,
+        at=dates.now(),
     )
-    if kind == Callback.Kind.VALIDATION:
-        answer = mpesa.validate(body, knows_account=routing.knows_account)
-        mpesa.record_answer(callback, answer, at=now)
-        return answer
-    return ACCEPTED
 
 
 def _read(request: HttpRequest) -> bytes:
