@@ -112,14 +112,20 @@ class Office:
         with (self.folder / "cluster.log").open("ab") as log:
             return self.start("manage.py", "qcluster", stdout=log, stderr=log)
 
-    def start_web(self) -> "Web":
-        """Start gunicorn with 2 × 8 threads and wait until it answers."""
+    def start_drain(self) -> "Running":
+        """Start the process that applies callbacks."""
+        with (self.folder / "callbacks.log").open("ab") as log:
+            return self.start("manage.py", "apply_callbacks", stdout=log, stderr=log)
+
+    def start_web(self, *, threads: int = 8, application: str = "lms.wsgi") -> "Web":
+        """Start gunicorn with two workers and wait until it answers."""
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
             port = listener.getsockname()[1]
             with (self.folder / "web.log").open("ab") as log:
                 running = self.start(
-                    *f"-m gunicorn lms.wsgi --worker-class gthread --workers 2 --threads 8 "
-                    f"--bind fd://{listener.fileno()} --timeout 60 --log-level warning".split(),
+                    *f"-m gunicorn {application} --worker-class gthread --workers 2 "
+                    f"--threads {threads} --bind fd://{listener.fileno()} --timeout 60 "
+                    f"--log-level warning".split(),
                     pass_fds=[listener.fileno()],
                     stdout=log,
                     stderr=log,
@@ -153,6 +159,11 @@ class Web(Running):
         super().__init__(process)
         self.url = url
 
+    @property
+    def door(self) -> str:
+        """Where callbacks are posted, up to their kind."""
+        return f"{self.url}/daraja/{SECRET}"
+
     def is_up(self) -> bool:
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
@@ -167,7 +178,7 @@ class Web(Running):
     def post(self, kind: str, body: bytes) -> int:
         """Post one callback as Safaricom does; return the status of the answer."""
         answer = requests.post(
-            f"{self.url}/daraja/{SECRET}/{kind}/",
+            f"{self.door}/{kind}/",
             data=body,
             headers={"Content-Type": "application/json"},
             timeout=60,
