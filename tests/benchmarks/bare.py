@@ -2,10 +2,9 @@
 
 from django.conf import settings
 from django.http import JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from lms.urls import urlpatterns as of_the_office
 from lms.wsgi import application
 
 __all__ = ["application"]
@@ -17,5 +16,5 @@ def bare(request) -> JsonResponse:
     return JsonResponse({"ResultCode": 0, "ResultDesc": "Success"})
 
 
-urlpatterns = [path("bare/", bare), *of_the_office]
+urlpatterns = [path("bare/", bare), path("", include("lms.urls"))]
 settings.ROOT_URLCONF = __name__
