@@ -174,8 +174,8 @@ def what_is_there() -> dict[str, list]:
     def named(text: str) -> str:
         text = re.sub(r"RC\d+", lambda found: names.get(found[0], found[0]), text or "")
         return re.sub(
-            r"\b(receipt|allocate|recover|fees):(\d+)",
-            lambda found: f"{found[1]}:{keys.get(found[2], found[2])}",
+            r"\b(receipt|allocate|recover|fees|penalty|waive):(\d+)",
+            lambda found: f"{found[1]}:{keys.get(found[2], '')}",
             text,
         )
 

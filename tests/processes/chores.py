@@ -19,10 +19,12 @@ from django_q.tasks import async_task
 
 from lms import dates, inbox, jobs, routing
 from lms.dates import EAT
+from lms.errors import Refused
 from lms.imports.models import ImportJob
 from lms.loans.models import Allocation, Loan, Repayment
 from lms.loans.operations import lifecycle
 from lms.money import ZERO
+from lms.mpesa import operations as mpesa
 from lms.mpesa.client import Daraja
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
@@ -60,11 +62,15 @@ def lend_apart(count: int) -> list[str]:
     """Lend 100,000 to so many people; return the numbers of their loans."""
     with transaction.atomic():
         people = [
-            factories.customer("Otieno Ouma", str(254711000000 + number)) for number in range(count)
+            factories.customer("Otieno Ouma", f"25471{number:05d}50") for number in range(count)
         ]
         numbers = [factories.active(Decimal(100_000), customer=one).number for one in people]
     count_rows()
     return numbers
+
+
+def phones_of(accounts: list[str]) -> list[str]:
+    return [routing.loan_for(account).customer.phone for account in accounts]
 
 
 def count_rows() -> None:
@@ -283,6 +289,52 @@ def watch_placed(number: int, patience: float) -> dict[str, float]:
             last = max(last, pk)
         time.sleep(0.05)
     return seen
+
+
+def push(phone: str, amount: int, account: str) -> None:
+    """Ask a phone for a payment on a loan."""
+    with suppress(Refused):  # asked a moment ago
+        mpesa.push(
+            phone=phone,
+            amount=Decimal(amount),
+            account=account,
+            description="Loan",
+            customer=routing.loan_for(account).customer,
+            by=None,
+            at=dates.now(),
+        )
+
+
+def query_open_pushes() -> None:
+    """Ask about pushes that never called back, as the watchdog does three minutes from now."""
+    with time_machine.travel(dates.now() + timedelta(minutes=3)):
+        while jobs.query_pushes():
+            pass
+
+
+def ask_about(receipts: list[str]) -> None:
+    """Ask Safaricom about payments that customers have a message of."""
+    for receipt in receipts:
+        mpesa.ask_payment(receipt, by=None, at=dates.now())
+
+
+def match_missing(taken: list[tuple[str, str]]) -> int:
+    """Place payments that came without an account on the loan (receipt, loan) a customer names."""
+    wanted = dict(taken)
+    waiting = Payment.objects.unallocated().filter(reference__in=wanted)
+    for payment in list(waiting):
+        loan = routing.loan_for(wanted[payment.reference])
+        routing.match(payment, loan, by=factories.kamau(), on=dates.today())
+    return len(wanted)
+
+
+def credited() -> dict[str, tuple[Decimal, str]]:
+    """Return what was placed, by receipt: KES, and the phone of whose loan it is on."""
+    placed = Payment.objects.filter(status=Payment.Status.ALLOCATED, method=Payment.Method.MPESA)
+    return {
+        reference: (amount, phone)
+        for reference, amount, phone in placed.values_list("reference", "amount", "customer__phone")
+    }
 
 
 def deliver_outbox() -> str:

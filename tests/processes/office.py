@@ -117,9 +117,9 @@ class Office:
         with (self.folder / "callbacks.log").open("ab") as log:
             return self.start("manage.py", "apply_callbacks", stdout=log, stderr=log)
 
-    def start_web(self, *, threads: int = 8, application: str = "lms.wsgi") -> "Web":
-        """Start gunicorn with two workers and wait until it answers."""
-        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+    def start_web(self, *, threads: int = 8, application: str = "lms.wsgi", port: int = 0) -> "Web":
+        """Start gunicorn with two workers, on `port` or any, and wait until it answers."""
+        with socket.create_server(("127.0.0.1", port), backlog=2048) as listener:
             port = listener.getsockname()[1]
             with (self.folder / "web.log").open("ab") as log:
                 running = self.start(

@@ -3,7 +3,8 @@
 A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `/_control/` a test
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
 GET /_control/sent lists the money taken, POST /_control/next {answer} says what becomes of the
-initiator's next question (`bodies.ANSWERS`).
+initiator's next question (`bodies.ANSWERS`), POST /_control/faults {seed, drop, …} at what rates
+everything goes wrong (`faults`).
 """
 
 import base64
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from lms.mpesa.simulator import bodies, rules
 from lms.mpesa.simulator.books import Books, Prompt, Taken, now
 from lms.mpesa.simulator.courier import Courier, post
+from lms.mpesa.simulator.faults import Faults, HungUp
 from lms.mpesa.simulator.rules import Turned, invalid
 
 LARGEST_BODY = 65536
@@ -71,6 +73,7 @@ class Simulator:
         self.next_answers: list[str] = []
         self.books = Books(utility=utility, working=working)
         self.courier = Courier()
+        self.faults = Faults()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
@@ -99,6 +102,10 @@ class Simulator:
         self._server.shutdown()
         self._server.server_close()
         self.courier.stop()
+
+    def deliver(self, url: str, body: dict[str, Any]) -> None:
+        """Post a callback, with the faults that are asked for."""
+        self.faults.deliver(self.courier, url, body)
 
     # --- M-Pesa Express ---
 
@@ -135,7 +142,7 @@ class Simulator:
         """Let the customer act on the prompt and tell the lender."""
         if not habit.pays:
             prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
-            post(
+            self.deliver(
                 prompt.callback_url,
                 bodies.stk_failure(prompt, habit.result_code, habit.result_desc),
             )
@@ -152,7 +159,7 @@ class Simulator:
         )
         prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
         for _ in range(habit.callbacks):
-            post(
+            self.deliver(
                 prompt.callback_url,
                 bodies.stk_success(prompt, taken, odd_types=habit.odd_types),
             )
@@ -230,9 +237,11 @@ class Simulator:
 
         def tell() -> None:
             if answer.times_out:
-                post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+                self.deliver(
+                    str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-")
+                )
             for _ in range(answer.results):
-                post(str(body["ResultURL"]), result(ids, answer))
+                self.deliver(str(body["ResultURL"]), result(ids, answer))
 
         self.courier.later(tell, delay=self.callback_delay)
         return {
@@ -290,7 +299,7 @@ class Simulator:
     def _confirm(self, taken: Taken) -> None:
         if self.confirmation_url:
             balance = self.books.balances()["Utility Account"]
-            post(
+            self.deliver(
                 self.confirmation_url,
                 bodies.c2b(
                     taken, shortcode=self.shortcode, version=self.c2b_version, balance=balance
@@ -332,6 +341,9 @@ class Handler(BaseHTTPRequestHandler):
             }
         except Page:
             status, body = 500, PAGE
+        except HungUp:
+            self.close_connection = True
+            return
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         kind = "text/html" if isinstance(body, str) else "application/json"
@@ -343,6 +355,8 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> dict[str, Any]:
         if path == "/oauth/v1/generate":
             return self._token()
+        if path == "/_control/faults":
+            return self.daraja.faults.told()
         if path == "/_control/sent":
             return {
                 "sent": [
@@ -381,6 +395,12 @@ class Handler(BaseHTTPRequestHandler):
                 raise invalid("answer")
             daraja.next_answers.append(body["answer"])
             return {"next": daraja.next_answers}
+        if path == "/_control/faults":
+            try:
+                daraja.faults.set(**body)
+            except (TypeError, ValueError):
+                raise invalid("faults") from None
+            return daraja.faults.told()
         doors = {
             "/mpesa/stkpush/v1/processrequest": daraja.stk_push,
             "/mpesa/stkpushquery/v1/query": daraja.stk_query,
@@ -398,7 +418,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Turned(404, "404.001.03", "Invalid Access Token")
         if self.headers.get_content_type() != "application/json":
             raise invalid("BusinessShortCode")
-        return doors[path](body)
+        with daraja.faults.at_the_door(page=Page):
+            return doors[path](body)
 
     def _body(self) -> dict[str, Any]:
         """Return the JSON object posted; the connection closes when it was too long to read."""
