@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 
 from lms import dates, routing
@@ -22,7 +23,8 @@ from lms.payments.operations import AlreadyPosted
 
 log = logging.getLogger(__name__)
 
-BATCH = 100  # callbacks of one transaction
+# Callbacks of one transaction. SQLite has one writer: whoever stores the next ones waits so long.
+BATCH = 25 if settings.ON_SQLITE else 100
 SINGLY = 20  # callbacks applied one by one before the next batch has its turn
 AT_ONCE = timedelta(0)
 

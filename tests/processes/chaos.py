@@ -4,6 +4,7 @@ In the end each customer must be credited exactly what Safaricom took from them.
 is left to chance follows from one seed.
 """
 
+import base64
 import random
 import socket
 import threading
@@ -38,7 +39,7 @@ class Chaos:
 
 
 def chaos(office: Office, *, payments: int, customers: int, seconds: float, seed: int) -> Chaos:
-    """Let customers pay for so many seconds while processes die; recover; return what came of it."""
+    """Let customers pay for so many seconds while processes die; then recover what was lost."""
     chance = random.Random(seed)
     port = _free_port()
     with Simulator(initiator="testapi") as safaricom:
@@ -121,7 +122,7 @@ def _introduce(office: Office, safaricom: Simulator, *, port: int) -> None:
         "DARAJA_TIMEOUT": "5",
         "DARAJA_CALLBACK_BASE": base,
         "DARAJA_INITIATOR": "testapi",
-        "DARAJA_SECURITY_CREDENTIAL": "c2VjcmV0",
+        "DARAJA_SECURITY_CREDENTIAL": base64.b64encode(bytes(256)).decode(),
     }
     safaricom.confirmation_url = f"{base}/daraja/{SECRET}/confirmation/"
     safaricom.validation_url = f"{base}/daraja/{SECRET}/validation/"

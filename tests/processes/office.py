@@ -119,7 +119,7 @@ class Office:
 
     def start_web(self, *, threads: int = 8, application: str = "lms.wsgi", port: int = 0) -> "Web":
         """Start gunicorn with two workers, on `port` or any, and wait until it answers."""
-        with socket.create_server(("127.0.0.1", port), backlog=2048) as listener:
+        with _listen(port) as listener:
             port = listener.getsockname()[1]
             with (self.folder / "web.log").open("ab") as log:
                 running = self.start(
@@ -133,6 +133,19 @@ class Office:
         web = Web(running.process, f"http://127.0.0.1:{port}")
         wait_for(web.is_up, "gunicorn did not answer")
         return web
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on a port, which the children of a process just killed may hold a moment longer."""
+    found: list[socket.socket] = []
+
+    def is_free() -> bool:
+        with suppress(OSError):
+            found.append(socket.create_server(("127.0.0.1", port), backlog=2048))
+        return bool(found)
+
+    wait_for(is_free, f"port {port} stayed in use", within=10)
+    return found[0]
 
 
 class Running:
