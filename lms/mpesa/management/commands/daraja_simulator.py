@@ -22,6 +22,9 @@ The money taken so far:
 What becomes of the next question about balances or a receipt (timeout, drop, twice, odd, html,
 reversed); receipts that end in Q1 to Q5 bring the first five by themselves:
   curl -d '{"answer": "timeout"}' URL/_control/next
+What goes wrong with callbacks (duplicate, drop, reorder, delay, hang_up) and with requests
+(timeout, http500, html), how often and in an order that the seed decides; a rate left out is 0:
+  curl -d '{"seed": 7, "duplicate": 0.2, "drop": 0.1}' URL/_control/faults
 """
 
 
