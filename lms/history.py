@@ -4,7 +4,7 @@ Saving a model keeps its history by itself (django-simple-history), a query of e
 Here the database copies the rows as they now stand, in one statement for many.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import TypeVar
 
@@ -54,28 +54,40 @@ def create(rows: Iterable[Row], *, by, reason: str) -> list[Row]:
     return rows
 
 
-def update(rows: Collection[models.Model], fields: Iterable[str], *, by, reason: str) -> None:
+def update(
+    rows: Collection[models.Model], fields: Iterable[str], *, by, reason: str | Sequence[str]
+) -> None:
     """Write some fields of saved rows of one model, with a history row each.
 
-    Inside the caller's transaction. Said to the database at once, for the ORM takes longer to
-    spell such an UPDATE than the database to do it; PostgreSQL copies a single row on the way.
+    `reason` is that of all, or one a row. Inside the caller's transaction. Said to the database at
+    once, for the ORM takes longer to spell such an UPDATE than the database to do it; PostgreSQL
+    copies a single row on the way.
     """
+    if len(rows) == 1 and connection.vendor == "postgresql":
+        (row,) = rows
+        statement, columns = _update(type(row), tuple(fields))
+        told = _told(CHANGED, by=by, reason=reason if isinstance(reason, str) else reason[0])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH changed AS ({statement} RETURNING *) {_into(type(row))} FROM changed",
+                [*_values(row, columns), row.pk, *told],
+            )
+        return
+    write(rows, fields)
+    keep(rows, kind=CHANGED, by=by, reason=reason)
+
+
+def write(rows: Collection[models.Model], fields: Iterable[str]) -> None:
+    """Write some fields of saved rows of one model which keeps no history of them."""
     if not rows:
         return
-    model = type(next(iter(rows)))
-    statement, columns = _update(model, tuple(fields))
+    statement, columns = _update(type(next(iter(rows))), tuple(fields))
     values = [[*_values(row, columns), row.pk] for row in rows]
     with connection.cursor() as cursor:
         if len(values) > 1:
             cursor.executemany(statement, values)
-        elif connection.vendor == "postgresql":
-            into = f"{_into(model)} FROM changed"
-            told = _told(CHANGED, by=by, reason=reason)
-            cursor.execute(f"WITH changed AS ({statement} RETURNING *) {into}", [*values[0], *told])
-            return
         else:
             cursor.execute(statement, values[0])
-    keep(rows, kind=CHANGED, by=by, reason=reason)
 
 
 def _values(row: models.Model, columns: Iterable[models.Field], *, add: bool = False) -> list:
@@ -83,12 +95,15 @@ def _values(row: models.Model, columns: Iterable[models.Field], *, add: bool = F
     return [column.get_db_prep_save(column.pre_save(row, add), connection) for column in columns]
 
 
-def keep(rows: Collection[models.Model], *, kind: str, by, reason: str) -> None:
+def keep(rows: Collection[models.Model], *, kind: str, by, reason: str | Sequence[str]) -> None:
     """Write a history row for each of these saved rows of one model, as the database holds them.
 
-    `kind` is ADDED or CHANGED; `by` the person, or None for the system; a `reason` is cut at
-    100 letters.
+    `kind` is ADDED or CHANGED; `by` the person, or None for the system; a `reason`, that of all or
+    one a row, is cut at 100 letters.
     """
+    if not isinstance(reason, str):
+        _keep_each(rows, reason, kind=kind, by=by)
+        return
     keys = [row.pk for row in rows]
     if not keys:
         return
@@ -101,6 +116,27 @@ def keep(rows: Collection[models.Model], *, kind: str, by, reason: str) -> None:
             some = keys[start : start + AT_ONCE]
             which = f"{quote(model._meta.pk.column)} IN ({', '.join(['%s'] * len(some))})"
             cursor.execute(f"{copied} WHERE {which}", [*told, *some])
+
+
+def _keep_each(rows: Collection[models.Model], reasons: Sequence[str], *, kind: str, by) -> None:
+    """Write a history row for each of these rows, with a reason of its own."""
+    told = list(zip((row.pk for row in rows), reasons, strict=True))
+    if not told:
+        return
+    model = type(next(iter(rows)))
+    quote = connection.ops.quote_name
+    table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
+    copied = f"{_into(model, why='told_why')} FROM {table} JOIN told ON {table}.{key} = told_of"
+    now, _, _, who = _told(kind, by=by, reason="")
+    line = "(CAST(%s AS bigint), CAST(%s AS text))"
+    with connection.cursor() as cursor:
+        for start in range(0, len(told), AT_ONCE):
+            some = told[start : start + AT_ONCE]
+            lines = ", ".join([line] * len(some))
+            cursor.execute(
+                f"WITH told (told_of, told_why) AS (VALUES {lines}) {copied}",
+                [*(part for pk, why in some for part in (pk, why[:100])), now, kind, who],
+            )
 
 
 def _told(kind: str, *, by, reason: str) -> list:
@@ -129,11 +165,11 @@ def _update(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, lis
 
 
 @cache
-def _into(model: type[models.Model]) -> str:
+def _into(model: type[models.Model], why: str = "%s") -> str:
     """Return the statement that copies rows of a model into its history, up to where from."""
     history, quote = model.history.model, connection.ops.quote_name
     columns = ", ".join(quote(field.column) for field in history.tracked_fields)
     return (
         f"INSERT INTO {quote(history._meta.db_table)} ({columns}, history_date, history_type, "
-        f"history_change_reason, history_user_id) SELECT {columns}, %s, %s, %s, %s"
+        f"history_change_reason, history_user_id) SELECT {columns}, %s, %s, {why}, %s"
     )

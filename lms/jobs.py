@@ -8,9 +8,8 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from lms import dates, routing
+from lms import dates, inbox, routing
 from lms.closing import operations as closing
-from lms.customers.models import Customer
 from lms.errors import Refused
 from lms.imports import operations as imports
 from lms.imports.models import ImportJob
@@ -22,8 +21,6 @@ from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Callback, MpesaPayment, Pull
 from lms.notifications import operations as notifications
 from lms.notifications.models import REMINDERS, Message
-from lms.payments.models import Payment
-from lms.payments.operations import AlreadyPosted
 from lms.payouts import operations as payouts
 from lms.staff.models import Staff
 from lms.words import counted
@@ -90,58 +87,16 @@ def settle_unallocated() -> int:
 
 
 def apply_callback(callback_id: int) -> str:
-    """Apply one stored callback of Daraja: at most one payment comes of it, however often it runs.
-
-    Returns what became of it. What cannot be applied keeps its reason on the row.
-    """
-    callback = Callback.objects.get(pk=callback_id)
-    receipt = mpesa.apply(callback, at=dates.now())
-    if receipt is None:
-        return _place_what_it_names(callback)
-    try:
-        payment = routing.take(
-            method=Payment.Method.MPESA,
-            amount=receipt.amount,
-            reference=receipt.receipt,
-            value_date=min(receipt.value_date, dates.today()),
-            account=receipt.account,
-            customer=Customer.objects.filter(pk=receipt.customer_id).first(),
-            payer_name=receipt.payer_name,
-            payer_phone=receipt.phone,
-            by=None,
-            on=dates.today(),
-        )
-    except AlreadyPosted as posted:
-        payment = routing.settle(posted.payment, by=None, on=dates.today())
-    except Refused as refusal:
-        return mpesa.set_aside(callback, refusal.message, at=dates.now()).status
-    mpesa.attach(callback, payment, at=dates.now())
-    routing.tell(payment, now=dates.now())
-    return payment.number
-
-
-def _place_what_it_names(callback: Callback) -> str:
-    """Place money that was booked without an account, once its confirmation names it.
-
-    A payout whose fate it tells is taken back, or up again.
-    """
-    callback.refresh_from_db()
-    if callback.b2c_id:
-        payouts.settle_answered(callback.b2c, on=dates.today())
-    payment = callback.payment
-    if callback.kind in Callback.WITH_ACCOUNT and payment is not None:
-        settled = routing.settle(payment, by=None, on=dates.today())
-        routing.tell(settled, now=dates.now())
-    return callback.status
+    """Apply one stored callback of Daraja now; return what became of it."""
+    return inbox.apply(callback_id)
 
 
 def apply_waiting_callbacks() -> int:
-    """Apply callbacks whose job was lost in a crash; return how many were tried."""
-    waiting = Callback.objects.waiting(before=dates.now() - timedelta(minutes=2))
-    keys = list(waiting.values_list("pk", flat=True)[:500])
-    for key in keys:
-        apply_callback(key)
-    return len(keys)
+    """Apply callbacks that `manage.py apply_callbacks` left lying; return how many were tried.
+
+    It takes them from the line at once: what is long due means that it does not run.
+    """
+    return inbox.drain(late_by=timedelta(seconds=20))
 
 
 def query_pushes() -> int:

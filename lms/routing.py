@@ -4,14 +4,16 @@ Receiving and settling are two transactions, so that nothing that arrived can be
 settles what a crash left between them.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 from lms.customers.models import Customer
 from lms.errors import Refused
-from lms.loans.models import Loan
+from lms.loans.models import Loan, Position
 from lms.loans.operations import collection, upfront
 from lms.notifications import operations as notifications
+from lms.notifications.operations import Draft
 from lms.payments import operations as payments
 from lms.payments.models import Payment
 from lms.staff.models import Branch
@@ -22,8 +24,14 @@ def loan_for(account: str) -> Loan | None:
 
     None as well where two loans could be meant: nobody guesses with money.
     """
+    return loans_for([account]).get(account)
+
+
+def loans_for(accounts: Iterable[str]) -> dict[str, Loan]:
+    """Return the loans that account numbers mean, in any spelling, by account as typed."""
     known = Loan.objects.select_related("branch", "customer")
-    return known.only("status", "branch__name", "customer__name").meant_by(account)
+    columns = ("status", "legacy_number", "branch__name", "customer__name")
+    return known.only(*columns).meant_by(*set(accounts))
 
 
 def knows_account(account: str) -> bool:
@@ -66,6 +74,43 @@ def take(
     return _place(payment, loan, by=by, on=on)
 
 
+def take_many(arrived: Sequence[Mapping], *, by, on: date, now: datetime) -> list[Payment]:
+    """Receive, place and tell of money that came by M-Pesa as `take` and `tell` do, in bulk.
+
+    Each of `arrived` has the answers of `take`, but for those that all share. Inside the caller's
+    transaction, so it is all or nothing. Several payments on one loan are placed one after the
+    other, in order. Returns the payments as they then stand, in order. Raises as
+    `payments.operations.receive_many`.
+    """
+    loans = loans_for({money["account"] for money in arrived})
+    head = Branch.head()
+    received = payments.receive_many(
+        [_owned(money, loans.get(money["account"]), head=head) for money in arrived], by=by, on=on
+    )
+    rounds: list[dict[int, tuple[Payment, Loan]]] = []
+    for payment, money in zip(received, arrived, strict=True):
+        if loan := loans.get(money["account"]):
+            free = next((turn for turn in rounds if loan.pk not in turn), None)
+            if free is None:
+                rounds.append(free := {})
+            free[loan.pk] = payment, loan
+    placed: dict[int, Payment] = {}
+    for turn in rounds:
+        there = collection.allocate_many(list(turn.values()), by=by, on=on)
+        tell_many(
+            [(payment, loan) for payment, (_, loan) in zip(there, turn.values(), strict=True)],
+            now=now,
+        )
+        placed |= {payment.pk: payment for payment in there}
+    return [placed.get(payment.pk, payment) for payment in received]
+
+
+def _owned(money: Mapping, loan: Loan | None, *, head: Branch) -> dict:
+    """Return the answers for receiving money, which belongs where its loan does."""
+    owner = {"branch": loan.branch, "customer": loan.customer} if loan else {"branch": head}
+    return {**money, **owner}
+
+
 def settle(payment: Payment, *, by, on: date) -> Payment:
     """Place an unallocated payment by its account number; leave it in the queue when it has none.
 
@@ -106,8 +151,24 @@ def tell(payment: Payment, *, now: datetime) -> None:
     if payment.status == Payment.Status.ALLOCATED and payment.customer_id:
         loan = loan_for(payment.account) or _loan_paid_by(payment)
         if loan is not None:
-            notifications.enqueue(
-                payment.customer,
+            tell_many([(payment, loan)], now=now)
+
+
+def tell_many(placed: Sequence[tuple[Payment, Loan]], *, now: datetime) -> None:
+    """Queue the message of each payment that was placed, with what is left on its loan now."""
+    told = [
+        (payment, loan)
+        for payment, loan in placed
+        if payment.status == Payment.Status.ALLOCATED and payment.customer_id
+    ]
+    if not told:
+        return
+    customers = Customer.objects.in_bulk({payment.customer_id for payment, _ in told})
+    positions = Position.objects.in_bulk({loan.pk for _, loan in told})
+    notifications.enqueue_many(
+        [
+            Draft(
+                customers[payment.customer_id],
                 occasion="payment_received",
                 channel="sms",
                 key=f"receipt:{payment.pk}",
@@ -115,16 +176,18 @@ def tell(payment: Payment, *, now: datetime) -> None:
                 values={
                     "loan": loan.number,
                     "amount": f"{payment.amount:,.2f}",
-                    "balance": f"{_balance(loan):,.2f}",
+                    "balance": f"{_balance(loan, positions.get(loan.pk)):,.2f}",
                     "receipt": payment.reference or payment.number,
                 },
-                now=now,
             )
+            for payment, loan in told
+        ],
+        now=now,
+    )
 
 
-def _balance(loan: Loan) -> Decimal:
+def _balance(loan: Loan, position: Position | None) -> Decimal:
     """Return what is owed on a loan, or is to be paid before it is disbursed (KES)."""
-    position = getattr(loan, "position", None)
     return position.outstanding if position else upfront.owing(loan)
 
 

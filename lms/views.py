@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseUnavailable
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -17,27 +17,29 @@ from django.http import (
     UnreadablePostError,
 )
 from django.views.decorators.csrf import csrf_exempt
-from django_q.tasks import async_task
 
 from lms import dates, routing
 from lms.mpesa import operations as mpesa
 from lms.mpesa import sources
 from lms.mpesa.models import Callback
+from lms.patience import waiting_at_most
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 * 1024
 KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "X-Forwarded-For")
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Success"}
+# Seconds that a question whether a payment may be made waits for the database.
+LOOKING_UP, KEEPING = 3, 1
 
 
 @csrf_exempt
 def daraja_callback(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
-    """Store what Daraja posts, queue it, and answer as Daraja expects.
+    """Store what Daraja posts, and answer as Daraja expects.
 
-    The row and its job are committed together before the answer, so an answered callback is
-    never lost. A validation is answered on the spot. 404 for a wrong secret or kind, 503 when
-    storing failed, which asks for the callback to be sent again.
+    The row is committed before the answer, so an answered callback is never lost; it stands in
+    line for `manage.py apply_callbacks`. A validation is answered on the spot. 404 for a wrong
+    secret or kind, 503 when storing failed, which asks for the callback to be sent again.
     """
     response = _receive(request, secret, kind)
     response._has_been_logged = True  # noqa: SLF001 - Django's log line would quote the secret
@@ -71,8 +73,10 @@ def _receive(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
         log.warning("A callback of kind %s was larger than %s bytes.", kind, LARGEST_BODY)
         return _answer("The body is too large.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        with transaction.atomic():
-            return JsonResponse(_take(request, kind, body))
+        if kind == Callback.Kind.VALIDATION:
+            return JsonResponse(_validate(request, body))
+        _store_at_once(request, kind, body)
+        return JsonResponse(ACCEPTED)
     except DatabaseUnavailable:
         log.exception("A callback of kind %s could not be stored.", kind)
         return _answer("Try again later.", HTTPStatus.SERVICE_UNAVAILABLE)
@@ -90,10 +94,43 @@ def _is_ours(request: HttpRequest, secret: str) -> bool:
     return False
 
 
-def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
-    """Store a callback and return the answer, inside the caller's transaction."""
-    now = dates.now()
-    callback = mpesa.record_callback(
+def _validate(request: HttpRequest, body: bytes) -> dict[str, Any]:
+    """Answer whether a payment may be made, and keep the question with its answer.
+
+    Safaricom waits 8 seconds. A database that takes too long to look the account up fails the
+    request: then the payment goes on or not as the paybill was registered. One that only takes too
+    long to write does not: no money has moved, so a question that is not kept is no loss.
+    """
+    with waiting_at_most(LOOKING_UP):
+        answer = mpesa.validate(body, knows_account=routing.knows_account)
+    try:
+        with waiting_at_most(KEEPING), transaction.atomic():
+            callback = _store(request, Callback.Kind.VALIDATION, body)
+            mpesa.record_answer(callback, answer, at=callback.received_at)
+    except DatabaseUnavailable:
+        log.exception("A validation was answered %s but not kept.", answer["ResultCode"])
+    return answer
+
+
+def _store_at_once(request: HttpRequest, kind: str, body: bytes) -> None:
+    """Store a callback by one statement to the database, and no other.
+
+    Django asks a connection first whether it still stands. Here the statement finds that out, and
+    is said once more on a new one: a callback that is stored twice is still one payment.
+    """
+    connection.health_check_done = True
+    try:
+        _store(request, kind, body)
+    except (InterfaceError, OperationalError):
+        if connection.is_usable():
+            raise
+        connection.close()
+        _store(request, kind, body)
+
+
+def _store(request: HttpRequest, kind: str, body: bytes) -> Callback:
+    """Store a callback. Who brings news of money waits as long as the database takes."""
+    return mpesa.record_callback(
         kind=kind,
         body=body,
         headers={
@@ -102,14 +139,8 @@ def _take(request: HttpRequest, kind: str, body: bytes) -> dict[str, Any]:
             if name in request.headers
         },
         remote_addr=_sender(request),
-        at=now,
+        at=dates.now(),
     )
-    if kind == Callback.Kind.VALIDATION:
-        answer = mpesa.validate(body, knows_account=routing.knows_account)
-        mpesa.record_answer(callback, answer, at=now)
-        return answer
-    async_task("lms.jobs.apply_callback", callback.pk)
-    return ACCEPTED
 
 
 def _read(request: HttpRequest) -> bytes:

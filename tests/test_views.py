@@ -5,7 +5,6 @@ from io import BytesIO
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
-from django_q.models import OrmQ
 
 from lms import views
 from lms.mpesa.models import Callback
@@ -22,11 +21,10 @@ def post(client, body, *, kind="stk", secret=SECRET, **extra):
     )
 
 
-def test_a_callback_is_stored_queued_and_answered(client):
+def test_a_callback_is_stored_in_line_and_answered(client):
     answer = post(client, stk_body(), HTTP_USER_AGENT="Safaricom", REMOTE_ADDR="196.201.214.200")
 
     callback = Callback.objects.get()
-    (job,) = OrmQ.objects.all()
     assert (answer.status_code, answer.json()) == (200, SUCCESS)
     assert (bytes(callback.body), callback.kind, callback.status) == (
         stk_body(),
@@ -35,7 +33,12 @@ def test_a_callback_is_stored_queued_and_answered(client):
     )
     assert callback.remote_addr == "196.201.214.200"
     assert callback.headers["User-Agent"] == "Safaricom"
-    assert (job.task["func"], job.task["args"]) == ("lms.jobs.apply_callback", (callback.pk,))
+    assert list(Callback.objects.due(at=callback.received_at)) == [callback]
+
+
+def test_storing_a_callback_is_one_statement(client, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        post(client, c2b_body(), kind="confirmation")
 
 
 def test_safaricom_needs_no_csrf_token():
@@ -165,17 +168,6 @@ def test_when_storing_fails_safaricom_is_asked_to_try_again(client, monkeypatch)
     monkeypatch.setattr(Callback.objects, "create", fail)
 
     assert post(client, stk_body()).status_code == 503
-    assert not OrmQ.objects.exists()
-
-
-def test_when_queueing_fails_nothing_is_kept(client, monkeypatch):
-    def fail(*args):
-        raise OperationalError("disk full")
-
-    monkeypatch.setattr(views, "async_task", fail)
-
-    assert post(client, stk_body()).status_code == 503
-    assert not Callback.objects.exists()
 
 
 def test_a_validation_of_a_running_loan_is_accepted(client, loan):
@@ -184,7 +176,6 @@ def test_a_validation_of_a_running_loan_is_accepted(client, loan):
     callback = Callback.objects.get()
     assert answer.json() == {"ResultCode": "0", "ResultDesc": "Accepted"}
     assert (callback.status, callback.note) == ("ignored", "Answered 0 Accepted.")
-    assert not OrmQ.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ SCHEDULES = (
     {
         "name": "Apply callbacks a crash left",
         "func": "lms.jobs.apply_waiting_callbacks",
-        "minutes": 5,
+        "minutes": 1,
     },
     {
         "name": "Place payments a crash left",

@@ -1,9 +1,10 @@
 """The verbs of money in and out: receive a payment, undo a receipt, pay out."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import groupby
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -14,7 +15,7 @@ from lms.ledger import chart
 from lms.ledger.beginning import must_be_in_books
 from lms.ledger.books import must_be_open
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import COMMON, Accounts, Line, post, reverse
+from lms.ledger.operations import COMMON, Accounts, Line, Posting, post, post_many, reverse
 from lms.money import CENT, ZERO, kes
 from lms.payments.models import Payment, Payout, Refund, normal_reference
 from lms.tills.models import DrawerMovement, DrawerSession
@@ -97,9 +98,100 @@ def receive(
     reference was posted before, Refused for impossible input, for a form sent again with other
     answers, and as `cash.drawer_of` does.
     """
+    payment = _unsaved(
+        method=method,
+        amount=amount,
+        reference=reference,
+        value_date=value_date,
+        account=account,
+        customer=customer,
+        payer_name=payer_name,
+        payer_phone=payer_phone,
+        branch=branch,
+        note=note,
+        request_key=request_key,
+        by=by,
+        on=on,
+    )
+    try:
+        with transaction.atomic():
+            Payment.objects.bulk_create([payment])
+            drawer, place = _place_of(method, by=by, branch_id=branch.pk)
+            _book([payment], place=place, on=cash.booked_on(drawer, value_date), by=by)
+            cash.count_in(
+                drawer,
+                amount,
+                kind=DrawerMovement.Kind.RECEIPT,
+                entry=payment.entry,
+                branch_id=branch.pk,
+            )
+    except IntegrityError:
+        if request_key and (again := Payment.objects.filter(request_key=request_key).first()):
+            return _same(again, payment)
+        reference = payment.reference
+        if reference and (posted := Payment.objects.filter(reference=reference).first()):
+            raise AlreadyPosted(posted) from None
+        raise
+    return payment
+
+
+def receive_many(arrived: Iterable[Mapping], *, by, on: date) -> list[Payment]:
+    """Record money that arrived by M-Pesa as `receive` does, in a few statements.
+
+    Each of `arrived` has the answers of `receive`. Inside the caller's transaction, which an
+    IntegrityError ends when a reference was posted before. Returns the payments in order.
+    Raises Refused for impossible input.
+    """
+    payments = [
+        _unsaved(**answers, method=Payment.Method.MPESA, by=by, on=on) for answers in arrived
+    ]
+    place = CASH_ACCOUNTS[Payment.Method.MPESA]
+    # In one order, so that two who bring the same receipts wait for one another, not in a circle.
+    by_day = groupby(
+        sorted(payments, key=lambda payment: (payment.value_date, payment.reference)),
+        key=lambda payment: payment.value_date,
+    )
+    for day, some in by_day:
+        saved = Payment.objects.bulk_create(some)
+        _book(saved, place=place, on=day, by=by)
+    return payments
+
+
+def can_receive(*, amount: Decimal, reference: str, value_date: date, on: date) -> bool:
+    """Tell whether `receive` would take this money by M-Pesa, as far as its answers go."""
+    try:
+        _check(
+            method=Payment.Method.MPESA,
+            amount=amount,
+            reference=normal_reference(reference),
+            value_date=value_date,
+            on=on,
+        )
+    except Refused:
+        return False
+    return True
+
+
+def _unsaved(
+    *,
+    method: str,
+    amount: Decimal,
+    reference: str | None,
+    value_date: date,
+    account: str,
+    branch,
+    by,
+    on: date,
+    customer=None,
+    payer_name: str = "",
+    payer_phone: str = "",
+    note: str = "",
+    request_key: str | None = None,
+) -> Payment:
+    """Return a new payment, not saved yet. Raises Refused for impossible input."""
     reference = normal_reference(reference)
     _check(method=method, amount=amount, reference=reference, value_date=value_date, on=on)
-    payment = Payment(
+    return Payment(
         method=method,
         amount=amount,
         reference=reference,
@@ -114,36 +206,29 @@ def receive(
         request_key=request_key,
         taken_by=by,
     )
-    try:
-        with transaction.atomic():
-            Payment.objects.bulk_create([payment])
-            drawer, place = _place_of(method, by=by, branch_id=branch.pk)
-            payment.entry = post(
-                kind="receipt",
+
+
+def _book(payments: list[Payment], *, place: str, on: date, by) -> None:
+    """Book new payments, whose money lies in `place`, on a day as unallocated."""
+    entries = post_many(
+        [
+            Posting(
                 reference=f"receipt:{payment.pk}",
-                on=cash.booked_on(drawer, value_date),
-                narration=f"{payment.get_method_display()} {reference or payment.number}",
-                lines=[Line(place, chart.UNALLOCATED, amount)],
-                branch_id=branch.pk,
-                by=by,
+                narration=f"{payment.get_method_display()} {payment.reference or payment.number}",
+                lines=[Line(place, chart.UNALLOCATED, payment.amount)],
+                branch_id=payment.branch_id,
                 subject=payment.number,
             )
-            cash.count_in(
-                drawer,
-                amount,
-                kind=DrawerMovement.Kind.RECEIPT,
-                entry=payment.entry,
-                branch_id=branch.pk,
-            )
-            Payment.objects.filter(pk=payment.pk).update(entry=payment.entry)
-            history.keep([payment], kind=history.ADDED, by=by, reason="Received")
-    except IntegrityError:
-        if request_key and (again := Payment.objects.filter(request_key=request_key).first()):
-            return _same(again, payment)
-        if reference and (posted := Payment.objects.filter(reference=reference).first()):
-            raise AlreadyPosted(posted) from None
-        raise
-    return payment
+            for payment in payments
+        ],
+        kind="receipt",
+        on=on,
+        by=by,
+    )
+    for payment, entry in zip(payments, entries, strict=True):
+        payment.entry = entry
+    history.write(payments, ["entry"])
+    history.keep(payments, kind=history.ADDED, by=by, reason="Received")
 
 
 def learn_account(payment: Payment, *, account: str, payer_name: str, reason: str) -> None:

@@ -1,12 +1,11 @@
-"""The whole way on one machine: push, prompt, callback over HTTP, job, payment, loan."""
+"""The whole way on one machine: push, prompt, callback over HTTP, payment, loan."""
 
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django_q.models import OrmQ
 
-from lms import dates, jobs
+from lms import dates, inbox, jobs
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.mpesa.operations import push
 from lms.mpesa.simulator import Simulator
@@ -48,14 +47,6 @@ def ask(phone: str, account: str, amount: int) -> MpesaPayment:
     )
 
 
-def work_off_the_queue() -> None:
-    for job in OrmQ.objects.order_by("pk"):
-        task = job.task
-        assert task["func"] == "lms.jobs.apply_callback"
-        jobs.apply_callback(*task["args"])
-        job.delete()
-
-
 def test_every_customer_is_credited_exactly_what_safaricom_took(safaricom, loan):
     pushes = {
         end: ask(f"2547123456{end}", loan.number, 1000 + int(end))
@@ -64,7 +55,7 @@ def test_every_customer_is_credited_exactly_what_safaricom_took(safaricom, loan)
     safaricom.pay(account=loan.number.lower(), amount=700, phone="254722000111")
     assert safaricom.wait_until_quiet()
 
-    work_off_the_queue()
+    inbox.drain()
 
     credited = {
         payment.reference: payment.amount
@@ -97,7 +88,7 @@ def test_the_watchdog_finds_what_never_called_back(safaricom, loan):
     lost = ask("254712345603", loan.number, 500)
     silent = ask("254712345608", loan.number, 600)
     assert safaricom.wait_until_quiet()
-    work_off_the_queue()
+    inbox.drain()
     MpesaPayment.objects.update(next_query_at=dates.now() - timedelta(seconds=1))
 
     assert jobs.query_pushes() == 2

@@ -12,15 +12,19 @@ from decimal import Decimal
 
 import time_machine
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django_q.brokers import get_broker
+from django_q.models import OrmQ
+from django_q.tasks import async_task
 
-from lms import dates, jobs, routing
+from lms import dates, inbox, jobs, routing
 from lms.dates import EAT
+from lms.errors import Refused
 from lms.imports.models import ImportJob
 from lms.loans.models import Allocation, Loan, Repayment
 from lms.loans.operations import lifecycle
 from lms.money import ZERO
+from lms.mpesa import operations as mpesa
 from lms.mpesa.client import Daraja
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.notifications import operations as notifications
@@ -29,7 +33,7 @@ from lms.payments.models import Payment
 from lms.payments.operations import AlreadyPosted
 from lms.staff.models import Staff
 from tests import books, factories, nights
-from tests.processes import clerk
+from tests.processes import clerk, scenes
 from tests.processes.bookkeeping import (  # noqa: F401 - chores as well
     carried_of_january,
     close_january,
@@ -39,6 +43,7 @@ from tests.processes.bookkeeping import (  # noqa: F401 - chores as well
     post_to_january,
     posted_days,
 )
+from tests.processes.office import PATIENCE, wait_for
 from tests.processes.sending_back import (  # noqa: F401 - chores as well
     apply_body,
     approve_it,
@@ -58,6 +63,27 @@ def lend(count: int, principal: int, instalments: int) -> list[tuple[str, Decima
         loan = factories.active(Decimal(principal), terms={"number_of_repayments": instalments})
         lent.append((loan.number, loan.position.outstanding))
     return lent
+
+
+def lend_apart(count: int) -> list[str]:
+    """Lend 100,000 to so many people; return the numbers of their loans."""
+    with transaction.atomic():
+        people = [
+            factories.customer("Otieno Ouma", f"25471{number:05d}50") for number in range(count)
+        ]
+        numbers = [factories.active(Decimal(100_000), customer=one).number for one in people]
+    count_rows()
+    return numbers
+
+
+def phones_of(accounts: list[str]) -> list[str]:
+    return [routing.loan_for(account).customer.phone for account in accounts]
+
+
+def count_rows() -> None:
+    """Tell the planner how full the tables are, as autovacuum does within a minute."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
 
 
 def lend_dearly(principal: int) -> str:
@@ -215,9 +241,107 @@ def keep_posting(account: str, drawer: str, number: str) -> None:
 def keep_applying() -> None:
     """Apply stored callbacks until killed."""
     while True:
-        for key in Callback.objects.waiting(before=dates.now()).values_list("pk", flat=True)[:20]:
-            jobs.apply_callback(key)
+        inbox.drain_some()
         time.sleep(0.02)
+
+
+def store_callbacks(accounts: list[str], first: int, tasks: bool) -> None:
+    """Store a confirmation for each loan in one transaction, with a task each where wanted."""
+    now = dates.now()
+    with transaction.atomic():
+        stored = Callback.objects.bulk_create(
+            Callback(
+                kind=Callback.Kind.CONFIRMATION,
+                body=scenes.c2b_body(first + place, account),
+                received_at=now,
+                due_at=now,
+            )
+            for place, account in enumerate(accounts)
+        )
+        for callback in stored if tasks else ():
+            async_task("lms.jobs.apply_callback", callback.pk)
+
+
+def wait_until_applied(patience: float) -> None:
+    """Wait until no callback waits any more."""
+    wait_for(
+        lambda: not Callback.objects.filter(status=Callback.Status.RECEIVED).exists(),
+        "callbacks were not applied",
+        every=0.02,
+        within=patience,
+    )
+
+
+def work_off(accounts: list[str], first: int, tasks: bool) -> float:
+    """Store a confirmation for each loan; return how long it takes until all are applied (s)."""
+    started = time.monotonic()
+    store_callbacks(accounts, first, tasks)
+    wait_until_applied(PATIENCE)
+    return time.monotonic() - started
+
+
+def forget_tasks() -> None:
+    OrmQ.objects.all().delete()
+
+
+def watch_placed(number: int, patience: float) -> dict[str, float]:
+    """Watch until so many payments are placed, or for so long; return when each was seen."""
+    seen: dict[str, float] = {}
+    last, until = 0, time.monotonic() + patience
+    while len(seen) < number and time.monotonic() < until:
+        placed = Payment.objects.filter(pk__gt=last - 500, status=Payment.Status.ALLOCATED)
+        now = time.time()
+        for pk, reference in placed.values_list("pk", "reference"):
+            seen.setdefault(reference, now)
+            last = max(last, pk)
+        time.sleep(0.05)
+    return seen
+
+
+def push(phone: str, amount: int, account: str) -> None:
+    """Ask a phone for a payment on a loan."""
+    with suppress(Refused):  # asked a moment ago
+        mpesa.push(
+            phone=phone,
+            amount=Decimal(amount),
+            account=account,
+            description="Loan",
+            customer=routing.loan_for(account).customer,
+            by=None,
+            at=dates.now(),
+        )
+
+
+def query_open_pushes() -> None:
+    """Ask about pushes that never called back, as the watchdog does three minutes from now."""
+    with time_machine.travel(dates.now() + timedelta(minutes=3)):
+        while jobs.query_pushes():
+            pass
+
+
+def ask_about(receipts: list[str]) -> None:
+    """Ask Safaricom about payments that customers have a message of."""
+    for receipt in receipts:
+        mpesa.ask_payment(receipt, by=None, at=dates.now())
+
+
+def match_missing(taken: list[tuple[str, str]]) -> int:
+    """Place payments that came without an account on the loan (receipt, loan) a customer names."""
+    wanted = dict(taken)
+    waiting = Payment.objects.unallocated().filter(reference__in=wanted)
+    for payment in list(waiting):
+        loan = routing.loan_for(wanted[payment.reference])
+        routing.match(payment, loan, by=factories.kamau(), on=dates.today())
+    return len(wanted)
+
+
+def credited() -> dict[str, tuple[Decimal, str]]:
+    """Return what was placed, by receipt: KES, and the phone of whose loan it is on."""
+    placed = Payment.objects.filter(status=Payment.Status.ALLOCATED, method=Payment.Method.MPESA)
+    return {
+        reference: (amount, phone)
+        for reference, amount, phone in placed.values_list("reference", "amount", "customer__phone")
+    }
 
 
 def deliver_outbox() -> str:
@@ -292,6 +416,11 @@ def callbacks() -> dict[str, int]:
     """Return how many stored callbacks there are in each status."""
     counted = Callback.objects.order_by().values_list("status").annotate(models.Count("pk"))
     return dict(counted)
+
+
+def attempts() -> int:
+    """Return how often stored callbacks were taken from the line."""
+    return Callback.objects.aggregate(sum=models.Sum("attempts"))["sum"] or 0
 
 
 def callbacks_of(receipts: list[str]) -> dict[str, int]:

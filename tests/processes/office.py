@@ -112,14 +112,20 @@ class Office:
         with (self.folder / "cluster.log").open("ab") as log:
             return self.start("manage.py", "qcluster", stdout=log, stderr=log)
 
-    def start_web(self) -> "Web":
-        """Start gunicorn with 2 × 8 threads and wait until it answers."""
-        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+    def start_drain(self) -> "Running":
+        """Start the process that applies callbacks."""
+        with (self.folder / "callbacks.log").open("ab") as log:
+            return self.start("manage.py", "apply_callbacks", stdout=log, stderr=log)
+
+    def start_web(self, *, threads: int = 8, application: str = "lms.wsgi", port: int = 0) -> "Web":
+        """Start gunicorn with two workers, on `port` or any, and wait until it answers."""
+        with _listen(port) as listener:
             port = listener.getsockname()[1]
             with (self.folder / "web.log").open("ab") as log:
                 running = self.start(
-                    *f"-m gunicorn lms.wsgi --worker-class gthread --workers 2 --threads 8 "
-                    f"--bind fd://{listener.fileno()} --timeout 60 --log-level warning".split(),
+                    *f"-m gunicorn {application} --worker-class gthread --workers 2 "
+                    f"--threads {threads} --bind fd://{listener.fileno()} --timeout 60 "
+                    f"--log-level warning".split(),
                     pass_fds=[listener.fileno()],
                     stdout=log,
                     stderr=log,
@@ -127,6 +133,19 @@ class Office:
         web = Web(running.process, f"http://127.0.0.1:{port}")
         wait_for(web.is_up, "gunicorn did not answer")
         return web
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on a port, which the children of a process just killed may hold a moment longer."""
+    found: list[socket.socket] = []
+
+    def is_free() -> bool:
+        with suppress(OSError):
+            found.append(socket.create_server(("127.0.0.1", port), backlog=2048))
+        return bool(found)
+
+    wait_for(is_free, f"port {port} stayed in use", within=10)
+    return found[0]
 
 
 class Running:
@@ -153,6 +172,11 @@ class Web(Running):
         super().__init__(process)
         self.url = url
 
+    @property
+    def door(self) -> str:
+        """Where callbacks are posted, up to their kind."""
+        return f"{self.url}/daraja/{SECRET}"
+
     def is_up(self) -> bool:
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
@@ -167,7 +191,7 @@ class Web(Running):
     def post(self, kind: str, body: bytes) -> int:
         """Post one callback as Safaricom does; return the status of the answer."""
         answer = requests.post(
-            f"{self.url}/daraja/{SECRET}/{kind}/",
+            f"{self.door}/{kind}/",
             data=body,
             headers={"Content-Type": "application/json"},
             timeout=60,

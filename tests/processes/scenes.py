@@ -36,14 +36,14 @@ class Storm:
 def storm(office: Office, *, receipts: int, copies: int, confirmations: int) -> Storm:
     """Deliver the STK callback of each receipt `copies` times and its C2B confirmation as often.
 
-    Everything is sent at the same moment, in no order, while two clusters apply what is stored.
+    Everything is sent at the same moment, in no order, while two processes apply what is stored.
     """
     lent = office.ask("lend", 1, 20_000 + receipts * AMOUNT, 12)
     account = lent[0][0]
     office.ask("ask_by_stk", [(_checkout(n), account, AMOUNT) for n in range(receipts)])
     web = office.start_web()
-    clusters = [office.start_cluster(), office.start_cluster()]
-    wait_for(lambda: all(c.is_alive for c in clusters), "the clusters did not start")
+    drains = [office.start_drain(), office.start_drain()]
+    wait_for(lambda: all(one.is_alive for one in drains), "who applies did not start")
     sent = [("stk", stk_body(n, account)) for n in range(receipts) for _ in range(copies)]
     sent += [("confirmation", c2b_body(n, account)) for n in range(receipts)] * confirmations
     random.Random(2).shuffle(sent)
@@ -60,7 +60,7 @@ def storm(office: Office, *, receipts: int, copies: int, confirmations: int) -> 
 
 
 def drain(office: Office) -> None:
-    """Wait until the clusters have applied every stored callback."""
+    """Wait until every stored callback was applied."""
     wait_for(
         lambda: office.ask("callbacks").get("received", 0) == 0,
         "the callbacks were not applied",
@@ -130,26 +130,25 @@ def killed_while_posting(office: Office, *, kills: int, seed: int) -> int:
 
 
 def killed_while_applying(office: Office, *, callbacks: int, kills: int, seed: int) -> None:
-    """Store callbacks, then kill the cluster that applies them, again and again, and let a last
-    one finish what is in the queue."""
+    """Store callbacks, then kill the process that applies them, again and again, and let a last
+    one finish what stands in line."""
     chance = random.Random(seed)
     account = office.ask("lend", 1, 900_000, 12)[0][0]
     web = office.start_web()
     all_at_once(web.post, [("confirmation", c2b_body(n, account)) for n in range(callbacks)])
     web.kill()
     for _ in range(kills):
-        cluster = office.start_cluster()
-        before = office.ask("payments")["count"]
+        applying = office.start_drain()
+        before = office.ask("attempts")
         wait_for(
-            lambda: office.ask("payments")["count"] > before,  # noqa: B023 - called at once
-            "the cluster applied nothing",
-            every=0.05,
+            lambda: office.ask("attempts") > before,  # noqa: B023 - called at once
+            "nothing was taken from the line",
+            every=0.01,
         )
-        time.sleep(chance.uniform(0, 0.3))
-        cluster.kill()
-    office.start_cluster()
-    # What was in the hands of a killed cluster stays locked: the sweep has to find it.
-    wait_for(lambda: office.ask("tasks_waiting") == 0, "the queue was not emptied", every=0.2)
+        time.sleep(chance.uniform(0, 0.5))
+        applying.kill()
+    office.start_drain()
+    drain(office)
 
 
 def killed_while_importing(office: Office, file: Path, *, seconds: Sequence[float]) -> list[int]:

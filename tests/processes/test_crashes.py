@@ -33,7 +33,7 @@ def test_a_killed_cashier_finds_every_acknowledged_payment_posted_once(office):
     office.ask("prove")
 
 
-def test_a_killed_cluster_applies_every_callback_once_after_its_restart(office):
+def test_a_killed_process_applies_every_callback_once_after_its_restart(office):
     scenes.killed_while_applying(office, callbacks=60, kills=3, seed=5)
 
     office.ask("put_in_order")

@@ -113,7 +113,7 @@ class MatchDialog(StaffDialog):
 
     def clean_account(self) -> str:
         account = self.cleaned_data["account"]
-        self.loan = Loan.objects.seen_by(self.request.user).meant_by(account)
+        self.loan = Loan.objects.seen_by(self.request.user).meant_by(account).get(account)
         if self.loan is None:
             raise forms.ValidationError(
                 f"There is no loan “{account}”. Numbers look like LN000123."
@@ -373,7 +373,7 @@ class PaymentAdmin(ImportLink, Suggesting, PaymentActions, AddsByForm, Totals, S
             raise PermissionDenied
         typed = request.GET.get("account", "").strip()
         loans = Loan.objects.seen_by(request.user).select_related("customer", "position")
-        loan = loans.meant_by(typed)
+        loan = loans.meant_by(typed).get(typed)
         due = due_now(loan, on=dates.today()) if loan else None
         return render(
             request, "admin/payments/hint.html", {"typed": typed, "loan": loan, "due": due}

@@ -40,6 +40,7 @@ def commands(around: Surroundings) -> dict[str, list[str]]:
         ),
         "web": web,
         "worker": manage("qcluster"),
+        "callbacks": manage("apply_callbacks"),
     }
 
 

@@ -11,7 +11,7 @@ def plan(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("backoffice", "0003_follow_reversals_and_pull")]
+    dependencies = [("backoffice", "0004_look_for_callbacks_each_minute")]
 
     operations = [
         # Staff may have changed the schedules, so undoing this leaves them alone.

@@ -55,6 +55,11 @@ def spellings(text: str) -> list[str]:
     return sorted(found - {""})
 
 
+def _old_numbers(text: str) -> set[str]:
+    """Return the numbers of the old system that a text may mean: what is ours, as it stands."""
+    return {text.strip().upper()} - {""} if Loan.key_of(text) else set(spellings(text))
+
+
 class LoanQuerySet(models.QuerySet):
     def seen_by(self, staff) -> Self:
         return self if staff.sees_all_branches else self.filter(branch_id=staff.branch_id)
@@ -64,21 +69,28 @@ class LoanQuerySet(models.QuerySet):
         pk = Loan.key_of(text)
         return self.filter(pk=pk) if pk else self.none()
 
-    def known_as(self, text: str) -> Self:
-        """Return the loan with this number, here or in the system it was taken over from.
+    def known_as(self, *texts: str) -> Self:
+        """Return the loans with these numbers, here or in the system they were taken over from.
 
         A number of the old system is found in other spellings too: other marks between its parts,
         the letter O for a zero. So several loans may come: `meant_by` takes none of them then.
         """
-        pk = Loan.key_of(text)
-        if pk:
-            return self.filter(Q(pk=pk) | Q(legacy_number=text.strip().upper()))
-        return self.filter(legacy_number__in=spellings(text))
+        keys = {Loan.key_of(text) for text in texts} - {None}
+        legacy = Q(legacy_number__in={number for text in texts for number in _old_numbers(text)})
+        return self.filter(Q(pk__in=keys) | legacy) if keys else self.filter(legacy)
 
-    def meant_by(self, text: str) -> "Loan | None":
-        """Return the one loan that is known as this; None for none, and where two could be."""
-        found = list(self.known_as(text)[:2]) if text.strip() else []
-        return found[0] if len(found) == 1 else None
+    def meant_by(self, *texts: str) -> "dict[str, Loan]":
+        """Return the one loan that each text is known as; none where two could be meant."""
+        loans = list(self.known_as(*texts)) if any(text.strip() for text in texts) else []
+        by_key = {loan.pk: loan for loan in loans}
+        by_old_number = {loan.legacy_number: loan for loan in loans if loan.legacy_number}
+        meant = {}
+        for text in texts:
+            olds = [by_old_number.get(number) for number in _old_numbers(text)]
+            found = {by_key.get(Loan.key_of(text)), *olds} - {None}
+            if len(found) == 1:
+                meant[text] = found.pop()
+        return meant
 
     def active(self) -> Self:
         return self.filter(status=Loan.Status.ACTIVE)

@@ -1,16 +1,18 @@
 """How money and relief on a loan are booked and taken back. The instalments are the caller's."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import chain
+from typing import NamedTuple
 
 from django.db.models import F
 
 from lms import history, money
 from lms.ledger import chart
 from lms.ledger.models import JournalEntry
-from lms.ledger.operations import Line, reverse
+from lms.ledger.operations import Line, Posting, post_many, reverse
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Allocation, Loan, Position, Waiver
 from lms.loans.models.terms import IncomeBasis
@@ -28,6 +30,20 @@ COSTS = {
 }
 
 
+class Booking(NamedTuple):
+    """What a payment pays on a loan: KES by instalment and component, counted from a day.
+
+    `on` is the day of the books; `from_credit` uses only so much of what is held as credit.
+    """
+
+    payment: Payment
+    loan: Loan
+    parts: Mapping[tuple[int, str], Decimal]
+    counts_on: date
+    from_credit: bool
+    on: date
+
+
 def book(
     payment: Payment,
     loan: Loan,
@@ -43,32 +59,55 @@ def book(
     A payment is placed whole: what it leaves goes to the customer's credit, in the branch that
     received it. `from_credit` uses only so much of what is held there.
     """
-    spent = sum(parts.values(), ZERO)
-    lines = _lines(parts, payment=payment, loan=loan, from_credit=from_credit)
-    if not from_credit:
-        left = payment.amount - spent
+    (made,) = book_many([Booking(payment, loan, parts, counts_on, from_credit, on)], by=by)
+    return made
+
+
+def book_many(bookings: Sequence[Booking], *, by) -> list[list[Allocation]]:
+    """Post what payments pay on loans as `book` does, in a few statements; a loan is there once."""
+    times = _times_placed([booking.payment.pk for booking in bookings])
+    by_day: dict[date, list[Booking]] = defaultdict(list)
+    for booking in bookings:
+        day = booking.on
+        by_day[day if booking.from_credit else max(day, booking.payment.booked_on)].append(booking)
+    entries = {}
+    for day, some in by_day.items():
+        postings = [_posting(one, times=times[one.payment.pk]) for one in some]
+        posted = post_many(postings, kind="allocation", on=day, by=by)
+        entries |= {id(one): entry for one, entry in zip(some, posted, strict=True)}
+    made = [
+        [
+            Allocation(
+                payment=one.payment,
+                repayment_id=pk,
+                component=component,
+                amount=amount,
+                counts_on=one.counts_on,
+                from_credit=one.from_credit,
+                entry=entries[id(one)],
+            )
+            for (pk, component), amount in one.parts.items()
+        ]
+        for one in bookings
+    ]
+    Allocation.objects.bulk_create(chain.from_iterable(made))
+    return made
+
+
+def _posting(booking: Booking, *, times: int) -> Posting:
+    payment, loan, parts = booking.payment, booking.loan, booking.parts
+    lines = _lines(parts, payment=payment, loan=loan, from_credit=booking.from_credit)
+    if not booking.from_credit:
+        left = payment.amount - sum(parts.values(), ZERO)
         lines.append(Line(chart.UNALLOCATED, chart.CUSTOMER_CREDIT, left, payment.received_in_id))
-    what = f"Credit of {payment.number}" if from_credit else payment.number
-    entry = post(
-        loan,
-        kind="allocation",
-        reference=f"allocate:{payment.pk}:{_times_placed(payment) + 1}",
-        on=on if from_credit else max(on, payment.booked_on),
+    what = f"Credit of {payment.number}" if booking.from_credit else payment.number
+    return Posting(
+        reference=f"allocate:{payment.pk}:{times + 1}",
         narration=f"{what} on {loan.number}",
         lines=lines,
-        by=by,
-    )
-    return Allocation.objects.bulk_create(
-        Allocation(
-            payment=payment,
-            repayment_id=pk,
-            component=component,
-            amount=amount,
-            counts_on=counts_on,
-            from_credit=from_credit,
-            entry=entry,
-        )
-        for (pk, component), amount in parts.items()
+        branch_id=loan.branch_id,
+        subject=loan.number,
+        accounts=loan.accounts,
     )
 
 
@@ -119,8 +158,16 @@ def _suspend(loan: Loan, amount: Decimal) -> None:
         )
 
 
-def _times_placed(payment: Payment) -> int:
-    return JournalEntry.objects.keyed(f"allocate:{payment.pk}:").count()
+def _times_placed(payments: Iterable[int]) -> dict[int, int]:
+    """Return how often each of these payments was placed; most never were."""
+    firsts = {f"allocate:{pk}:1": pk for pk in payments}
+    placed = JournalEntry.objects.filter(reference__in=list(firsts)).values_list(
+        "reference", flat=True
+    )
+    times = dict.fromkeys(firsts.values(), 0)
+    for pk in [firsts[reference] for reference in placed]:
+        times[pk] = JournalEntry.objects.keyed(f"allocate:{pk}:").count()
+    return times
 
 
 def take_back(entry: JournalEntry, loan: Loan, *, reason: str, by, on: date) -> JournalEntry:
@@ -196,5 +243,10 @@ def unwaive(waiver: Waiver, loan: Loan, *, reason: str, by, on: date) -> None:
 
 
 def save_payment(payment: Payment, *, by, reason: str) -> None:
+    save_payments([payment], by=by, reasons=[reason])
+
+
+def save_payments(payments: Sequence[Payment], *, by, reasons: Sequence[str]) -> None:
+    """Write where payments went, with one history row and reason each."""
     fields = ("allocated", "credited", "status", "waits_for_staff", "customer", "branch")
-    history.update([payment], fields, by=by, reason=reason)
+    history.update(payments, fields, by=by, reason=reasons)

@@ -1,5 +1,7 @@
 """Money coming in: placing a payment on a loan, using credit, taking it all back."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 
@@ -33,6 +35,7 @@ from lms.payments.operations import must_not_be_refunded, undo_receipt
 __all__ = [
     "RECEIVABLES",
     "allocate",
+    "allocate_many",
     "apply_credit",
     "hold_as_credit",
     "reverse_payment",
@@ -71,6 +74,40 @@ def allocate(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
             finally:
                 payment.refresh_from_db()
         return placing.place(payment, loan, by=by, on=on)
+
+
+def allocate_many(pairs: Sequence[tuple[Payment, Loan]], *, by, on: date) -> list[Payment]:
+    """Place payments as `allocate` does, at most one on each loan; return them as they then stand.
+
+    What `allocate` would refuse stays as it is. Ordinary payments on running loans cost few
+    statements together; where a loan asks for more than the oldest dues to be paid, or has to be
+    worked out again, it is `allocate` that places the payment.
+    """
+    with transaction.atomic():
+        loans = rows.lock_many_for_money(loan.pk for _, loan in pairs)
+        keys = [payment.pk for payment, _ in pairs]
+        payments = Payment.objects.select_for_update().order_by("pk").in_bulk(keys)
+        plain, others = [], []
+        for payment, loan in ((payments[payment.pk], loans[loan.pk]) for payment, loan in pairs):
+            (plain if _is_plain(payment, loan, on=on) else others).append((payment, loan))
+        if plain:
+            placing.place_many(plain, by=by)
+        for payment, loan in others:
+            with suppress(Refused):
+                allocate(payment, loan, by=by, on=on)
+            payment.refresh_from_db()
+    return [payments[pk] for pk in keys]
+
+
+def _is_plain(payment: Payment, loan: Loan, *, on: date) -> bool:
+    """Tell whether a locked payment pays the oldest dues of a locked loan, and nothing else."""
+    return (
+        loan.status == Loan.Status.ACTIVE
+        and payment.status == Payment.Status.UNALLOCATED
+        and payment.method != Payment.Method.REWARD
+        and loan.surplus not in prepaying.KEPT_BY
+        and not replay.is_needed(loan, day=replay.counts_from(loan, payment.value_date), on=on)
+    )
 
 
 def _prepays(payment: Payment, loan: Loan) -> bool:

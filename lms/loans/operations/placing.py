@@ -1,10 +1,16 @@
 """Placing money on a loan: on what is due, by its value date, and on nothing else."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from lms import history
 from lms.errors import Refused
-from lms.loans.allocation import Due, spread
+from lms.loans.allocation import Due, Part, spread
 from lms.loans.models import Allocation, Loan, Repayment
 from lms.loans.models.terms import Surplus
 from lms.loans.operations import actual, booking, lateness, relief, replay, rows
@@ -45,14 +51,29 @@ def place(payment: Payment, loan: Loan, *, by, on: date) -> list[Allocation]:
 
     What is left when nothing more is owed, or may be paid, stays as the customer's credit.
     """
+    brought = _taken(payment, loan)
+    return bring(brought, loan, reason=_why(loan), by=by, on=on)
+
+
+def place_many(pairs: Sequence[tuple[Payment, Loan]], *, by) -> None:
+    """Place locked payments, each on a locked loan of its own, as `place` does where no replay
+    is needed.
+    """
+    _spread([Coming(_taken(payment, loan), loan, _why(loan)) for payment, loan in pairs], by=by)
+
+
+def _taken(payment: Payment, loan: Loan) -> Money:
     take(payment, loan)
-    brought = Money(
+    return Money(
         payment=payment,
         amount=payment.amount,
         day=replay.counts_from(loan, payment.value_date),
         from_credit=False,
     )
-    return bring(brought, loan, reason=f"Allocated to {loan.number}", by=by, on=on)
+
+
+def _why(loan: Loan) -> str:
+    return f"Allocated to {loan.number}"
 
 
 def bring(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
@@ -66,90 +87,171 @@ def bring(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allo
                 payment=brought.payment, repayment__loan=loan, amount__gt=0, reversed_by=None
             )
         )
-    return _spread(brought, loan, reason=reason, by=by, on=on)
-
-
-def _spread(brought: Money, loan: Loan, *, reason: str, by, on: date) -> list[Allocation]:
-    """Place money on a locked loan on which nothing counts from a later day."""
-    payment, day = brought.payment, brought.day
-    actual.bring_up_to(loan, on=day, by=by)
-    ahead = not brought.from_credit and loan.surplus == Surplus.ADVANCE
-    open_rows, are_all = _open_rows(loan, brought.amount, day=day)
-    lateness.bring_up_to(loan, on=day, instalments=open_rows)
-    parts, left = spread(
-        brought.amount,
-        [Due(key=row.pk, due_date=row.due_date, owing=row.owing) for row in open_rows],
-        order=loan.allocation_order,
-        direction=loan.allocation_direction,
-        on=day,
-        ahead=ahead,
-    )
-    if brought.from_credit and not parts:
-        return []
-    made = booking.book(
-        payment,
-        loan,
-        {(part.key, part.component): part.amount for part in parts},
-        counts_on=day,
-        from_credit=brought.from_credit,
-        by=by,
-        on=day if brought.from_credit else payment.value_date,
-    )
-    by_key = {row.pk: row for row in open_rows}
-    touched = {}
-    for part in parts:
-        row = touched[part.key] = by_key[part.key]
-        field = f"{part.component}_paid"
-        setattr(row, field, getattr(row, field) + part.amount)
-        owed = getattr(loan.position, part.component)
-        setattr(loan.position, part.component, owed - part.amount)
-    for row in touched.values():
-        row.settle(on=day)
-    changed = touched.values()
-    if loan.penalty_base == "outstanding_principal":
-        changed = {
-            **touched,
-            **{row.pk: row for row in open_rows if row.is_overdue(on=day)},
-        }.values()
-    rows.save_repayments(list(changed), by=by, reason=f"Paid by {payment.number}", changed_on=day)
-    payment.allocated += brought.amount - left
-    payment.credited = left
-    booking.save_payment(payment, by=by, reason=reason)
-    _move_position(loan, open_rows, are_all=are_all, on=day)
-    rows.end_or_reopen(loan, by=by, on=day)
-    relief.forgive_small(loan, by=by, on=day)
+    (made,) = _spread([Coming(brought, loan, reason)], by=by)
     return made
 
 
-def _open_rows(loan: Loan, amount: Decimal, *, day: date) -> tuple[list[Repayment], bool]:
-    """Return the open instalments due by a day and those the money may reach, and if that is all.
+@dataclass
+class Coming:
+    """Money that comes to a locked loan on which nothing counts from a later day."""
+
+    money: Money
+    loan: Loan
+    reason: str
+    open_rows: list[Repayment] = field(default_factory=list)
+    are_all: bool = True
+    parts: list[Part] = field(default_factory=list)
+    left: Decimal = ZERO
+    is_told: bool = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether credit found nothing to pay: then nothing happens."""
+        return self.money.from_credit and not self.parts
+
+    def share_out(self) -> None:
+        """Work out what the money pays, in memory."""
+        money, loan = self.money, self.loan
+        self.parts, self.left = spread(
+            money.amount,
+            [Due(key=row.pk, due_date=row.due_date, owing=row.owing) for row in self.open_rows],
+            order=loan.allocation_order,
+            direction=loan.allocation_direction,
+            on=money.day,
+            ahead=not money.from_credit and loan.surplus == Surplus.ADVANCE,
+        )
+
+    def booking(self) -> booking.Booking:
+        money = self.money
+        return booking.Booking(
+            money.payment,
+            self.loan,
+            {(part.key, part.component): part.amount for part in self.parts},
+            money.day,
+            money.from_credit,
+            money.day if money.from_credit else money.payment.value_date,
+        )
+
+    def pay(self) -> list[Repayment]:
+        """Write what the money pays on the instalments and the position, in memory.
+
+        Returns the instalments to be saved. `is_told` is False where those that were looked at do
+        not tell since when the loan is late: its position is to be rebuilt.
+        """
+        day, position = self.money.day, self.loan.position
+        by_key = {row.pk: row for row in self.open_rows}
+        touched = {}
+        for part in self.parts:
+            row = touched[part.key] = by_key[part.key]
+            paid = f"{part.component}_paid"
+            setattr(row, paid, getattr(row, paid) + part.amount)
+            owed = getattr(position, part.component)
+            setattr(position, part.component, owed - part.amount)
+        for row in touched.values():
+            row.settle(on=day)
+        if self.loan.penalty_base == "outstanding_principal":
+            touched |= {row.pk: row for row in self.open_rows if row.is_overdue(on=day)}
+        payment = self.money.payment
+        payment.allocated += self.money.amount - self.left
+        payment.credited = self.left
+        since = next(
+            (row.due_date for row in self.open_rows if row.is_open and rows.is_in_arrears(row)),
+            None,
+        )
+        self.is_told = since is not None or self.are_all
+        position.overdue_since = since
+        position.last_event_on = max(position.last_event_on or day, day)
+        changed = list(touched.values())
+        rows.count_anew(changed, day)
+        return changed
+
+
+def _spread(coming: Sequence[Coming], *, by) -> list[list[Allocation]]:
+    """Place money on locked loans, each there once, on which nothing counts from a later day.
+
+    So many loans cost few statements more than one.
+    """
+    for one in coming:
+        actual.bring_up_to(one.loan, on=one.money.day, by=by)
+    _read_open_rows(coming)
+    for one in coming:
+        lateness.bring_up_to(one.loan, on=one.money.day, instalments=one.open_rows)
+        one.share_out()
+    busy = [one for one in coming if not one.is_idle]
+    made = booking.book_many([one.booking() for one in busy], by=by)
+    _write(busy, by=by)
+    for one in busy:
+        _end(one, by=by)
+    by_coming = {id(one): parts for one, parts in zip(busy, made, strict=True)}
+    return [by_coming.get(id(one), []) for one in coming]
+
+
+def _write(coming: Sequence[Coming], *, by) -> None:
+    """Save the instalments, payments and positions on which money was placed."""
+    paid = [(row, f"Paid by {one.money.payment.number}") for one in coming for row in one.pay()]
+    rows.save_repayments(
+        [row for row, _ in paid], by=by, reason=[why for _, why in paid], changed_on=None
+    )
+    booking.save_payments(
+        [one.money.payment for one in coming], by=by, reasons=[one.reason for one in coming]
+    )
+    history.write(
+        [one.loan.position for one in coming if one.is_told],
+        ["principal", "interest", "fees", "penalties", "overdue_since", "last_event_on"],
+    )
+
+
+def _end(one: Coming, *, by) -> None:
+    day = one.money.day
+    if not one.is_told:
+        rows.refresh(one.loan, by=None, on=day)
+    rows.end_or_reopen(one.loan, by=by, on=day)
+    relief.forgive_small(one.loan, by=by, on=day)
+
+
+def _read_open_rows(coming: Sequence[Coming]) -> None:
+    """Read the open instalments of each loan due by its day and those the money may reach.
 
     So a payment costs the same whether the loan has twelve instalments or three hundred.
     """
-    found: list[Repayment] = []
-    in_order = loan.repayments.unpaid().order_by("due_date", "number")
+    first = _first_open_rows([one.loan for one in coming])
+    for one in coming:
+        one.open_rows, one.are_all = _open_rows(
+            one.loan, one.money.amount, first[one.loan.pk], day=one.money.day
+        )
+
+
+def _first_open_rows(loans: Sequence[Loan]) -> dict[int, list[Repayment]]:
+    """Return the first open instalments of each loan, in the order in which they fall due."""
+    if len(loans) == 1:
+        (loan,) = loans
+        return {loan.pk: list(_in_order(loan)[:AT_ONCE])}
+    found: dict[int, list[Repayment]] = {loan.pk: [] for loan in loans}
+    by_key = {loan.pk: loan for loan in loans}
+    place = Window(
+        RowNumber(), partition_by="loan_id", order_by=[F("due_date").asc(), F("number").asc()]
+    )
+    unpaid = Repayment.objects.unpaid().filter(loan__in=found).annotate(place=place)
+    for row in unpaid.filter(place__lte=AT_ONCE).order_by("loan_id", "due_date", "number"):
+        row.loan = by_key[row.loan_id]
+        found[row.loan_id].append(row)
+    return found
+
+
+def _open_rows(
+    loan: Loan, amount: Decimal, found: list[Repayment], *, day: date
+) -> tuple[list[Repayment], bool]:
+    """Return the open instalments that matter, `found` and what follows, and if that is all."""
     while True:
-        more = list(in_order[len(found) : len(found) + AT_ONCE])
-        found += more
-        if len(more) < AT_ONCE:
+        if len(found) % AT_ONCE or not found:
             return found, True
         if found[-1].due_date > day and sum((row.outstanding for row in found), ZERO) > amount:
             return found, False
+        more = list(_in_order(loan)[len(found) : len(found) + AT_ONCE])
+        if not more:
+            return found, True
+        found += more
 
 
-def _move_position(loan: Loan, open_rows: list[Repayment], *, are_all: bool, on: date) -> None:
-    """Write the position of a loan after a payment, from the instalments that were looked at."""
-    position = loan.position
-    since = next(
-        (row.due_date for row in open_rows if row.is_open and rows.is_in_arrears(row)), None
-    )
-    if since is None and not are_all:
-        rows.refresh(loan, by=None, on=on)
-        return
-    position.overdue_since = since
-    position.last_event_on = max(position.last_event_on or on, on)
-    position.save(
-        update_fields=[
-            "principal", "interest", "fees", "penalties", "overdue_since", "last_event_on"
-        ]
-    )  # fmt: skip
+def _in_order(loan: Loan):
+    return loan.repayments.unpaid().order_by("due_date", "number")

@@ -1,6 +1,6 @@
 """What every verb of the loan needs: the lock, the write-back, the position, the end."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from django.db.models import prefetch_related_objects
 from lms import history
 from lms.errors import Refused
 from lms.ledger import chart
+from lms.ledger.models import PostingProfile
 from lms.loans.allocation import COMPONENTS
 from lms.loans.models import Loan, LoanFee, Position, Repayment, Tranche, Waiver
 from lms.loans.models.repayments import late_components
@@ -36,7 +37,7 @@ MONEY_TERMS = (
     "closed_on", "interest_stops_on", "allocation_order", "allocation_direction", "surplus",
     "closing_tolerance", "income_basis", "recalculates", "penalty_base", "penalty_value",
     "penalty_frequency", "penalty_grace_days", "penalty_start", "penalty_cap_kind",
-    "penalty_cap_value", "penalty_stop",
+    "penalty_cap_value", "penalty_stop", "posting_profile",
 )  # fmt: skip
 
 
@@ -93,6 +94,22 @@ def lock_for_money(pk: int) -> Loan:
     return Loan.objects.select_for_update().only(*MONEY_TERMS).get(pk=pk)
 
 
+def lock_many_for_money(pks: Iterable[int]) -> dict[int, Loan]:
+    """Lock loans in the order of their keys, with what placing money on each needs, by key.
+
+    Their positions and accounts are read after all are locked.
+    """
+    locked = Loan.objects.select_for_update().only(*MONEY_TERMS).filter(pk__in=set(pks))
+    loans = {loan.pk: loan for loan in locked.order_by("pk")}
+    for pk, position in Position.objects.in_bulk(loans).items():
+        loans[pk].position = position
+    profiles = {loan.posting_profile_id for loan in loans.values()} - {None}
+    places = {pk: one.places for pk, one in PostingProfile.objects.in_bulk(profiles).items()}
+    for loan in loans.values():
+        loan.accounts = places.get(loan.posting_profile_id, {})
+    return loans
+
+
 def lock_many(pks: Iterable[int]) -> list[Loan]:
     """Lock several loans in the order of their keys, so that two people cannot deadlock."""
     return [lock(pk) for pk in sorted(set(pks))]
@@ -109,22 +126,23 @@ def save_repayments(
     repayments: Collection[Repayment],
     *,
     by,
-    reason: str,
+    reason: str | Sequence[str],
     changed_on: date | None,
     fields: Iterable[str] = (),
 ) -> None:
     """Write instalments back with one history row each.
 
+    `reason` is that of all, or one an instalment.
     From `changed_on` they owe another sum, so their lateness is counted anew from its eve, up to
     which it must be charged (`lateness.bring_up_to`); None when only what it cost has changed.
     """
     if changed_on is not None:
-        _count_anew(repayments, changed_on)
+        count_anew(repayments, changed_on)
     fields = (*MONEY_FIELDS, "status", "paid_on", "penalties_since", *fields)
     history.update(repayments, fields, by=by, reason=reason)
 
 
-def _count_anew(repayments: Iterable[Repayment], day: date) -> list[Repayment]:
+def count_anew(repayments: Iterable[Repayment], day: date) -> list[Repayment]:
     """Count the lateness of overdue instalments anew from the eve of a day; return these."""
     eve, moved = day - timedelta(days=1), []
     for row in repayments:
@@ -142,7 +160,7 @@ def count_lateness_anew(loan: Loan, *, by, on: date) -> None:
     """
     if loan.penalty_base == "none":
         return
-    moved = _count_anew(loan.repayments.overdue(on=on), on)
+    moved = count_anew(loan.repayments.overdue(on=on), on)
     save_repayments(moved, by=by, reason="Schedule set", changed_on=None)
 
 

@@ -35,9 +35,21 @@ class CallbackQuerySet(models.QuerySet):
         asked &= Q(payment=None)
         return self.filter(Q(payment__branch_id=staff.branch_id) | asked | unowned)
 
-    def waiting(self, *, before: datetime) -> Self:
-        """Callbacks stored before an instant that nobody has applied yet: a crash left them."""
-        return self.filter(status=Callback.Status.RECEIVED, received_at__lt=before).order_by("pk")
+    def due(self, *, at: datetime) -> Self:
+        """Callbacks to be applied by an instant, those that waited longest first."""
+        return self.filter(status=Callback.Status.RECEIVED, due_at__lte=at).order_by("due_at", "pk")
+
+    def fresh(self) -> Self:
+        """Callbacks that may bring money, and that nobody has tried to apply yet."""
+        return self.filter(attempts=0, kind__in=Callback.MONEY)
+
+    def tried(self) -> Self:
+        """The others: what was tried before, and what brings no money."""
+        return self.exclude(attempts=0, kind__in=Callback.MONEY)
+
+    def line_up(self, *, at: datetime) -> int:
+        """Put these back in line, to be applied from an instant on; return how many."""
+        return self.update(status=Callback.Status.RECEIVED, due_at=at)
 
     def needing_review(self) -> Self:
         return self.filter(status__in=[Callback.Status.REVIEW, Callback.Status.FAILED])
@@ -94,6 +106,8 @@ class Callback(models.Model):
         REVIEW = "review", "Needs review"
         FAILED = "failed", "Could not be applied"
 
+    # What plainly brings money, and is applied many at once.
+    MONEY = (Kind.CONFIRMATION, Kind.STK)
     # A payment of a customer with the account that they typed.
     WITH_ACCOUNT = (Kind.CONFIRMATION, Kind.PULL, Kind.PULL_NOTICE)
     EVIDENCE = frozenset({"kind", "body", "headers", "remote_addr", "received_at"})
@@ -108,6 +122,9 @@ class Callback(models.Model):
         "what was made of it", max_length=300, blank=True, help_text="Why it stands as it stands."
     )
     attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(
+        "next attempt", null=True, editable=False, help_text="While it is received, not before."
+    )
     processed_at = models.DateTimeField("processed", null=True, blank=True)
     checkout_id = models.CharField("checkout request ID", max_length=100, blank=True, db_index=True)
     conversation_id = models.CharField("conversation ID", max_length=100, blank=True, db_index=True)
@@ -154,6 +171,9 @@ class Callback(models.Model):
         indexes = [
             models.Index(fields=["status", "-id"], name="callback_by_status"),
             models.Index(fields=["account", "paid_at"], name="callback_by_account"),
+            models.Index(
+                fields=["due_at", "id"], condition=Q(status="received"), name="callback_in_line"
+            ),
         ]
 
     def __str__(self) -> str:

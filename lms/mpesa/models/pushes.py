@@ -168,10 +168,14 @@ class MpesaPayment(Stepwise, models.Model):
 
     def move_to(self, status: str, *, by, reason: str, fields: tuple[str, ...] = ()) -> None:
         """Take one step of NEXT, saving `fields` with it. Raises Refused for any other step."""
+        self.step_to(status)
+        self.note(by=by, reason=reason, fields=("status", "next_query_at", *fields))
+
+    def step_to(self, status: str) -> None:
+        """Take one step of NEXT without saving it. Raises Refused for any other step."""
         self._step(status)
         if status not in self.OPEN:
             self.next_query_at = None
-        self.note(by=by, reason=reason, fields=("status", "next_query_at", *fields))
 
     def note(self, *, by, reason: str, fields: tuple[str, ...]) -> None:
         """Save `fields` with a line of history that says who and why."""

@@ -8,7 +8,8 @@ what money arrived, the room above books it, `attach` ties both together. No tra
 during HTTP.
 """
 
-from lms.mpesa.operations.applying import apply
+from lms.mpesa.operations.applying import apply, claim, claim_one, note_failure
+from lms.mpesa.operations.batches import attach_many, read_many
 from lms.mpesa.operations.inbox import (
     Receipt,
     attach,
@@ -64,11 +65,15 @@ __all__ = [
     "ask_payout",
     "ask_reversal",
     "attach",
+    "attach_many",
+    "claim",
+    "claim_one",
     "close_unanswered",
     "follow_reversals",
     "forget_requests",
     "left_today",
     "must_be_set_up",
+    "note_failure",
     "our_shortcodes",
     "parts_of",
     "phone_of",
@@ -79,6 +84,7 @@ __all__ = [
     "query_due",
     "query_payout",
     "query_push",
+    "read_many",
     "record_answer",
     "record_callback",
     "register_addresses",

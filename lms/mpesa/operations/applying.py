@@ -1,8 +1,14 @@
-"""Applying a stored callback: each kind is read by its parser and acted on, once."""
+"""Applying stored callbacks: each kind is read by its parser and acted on, once.
 
-from datetime import datetime
+What was stored stands in line by `due_at`. `claim` takes from its head: it counts the attempt and
+moves the next one into the future before any work, so that a callback which kills its process is
+met again only so often, and by no other process at once.
+"""
+
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from lms.mpesa.callbacks import MalformedCallback, parse_c2b, parse_stk
 from lms.mpesa.models import Callback
@@ -16,6 +22,8 @@ from lms.mpesa.results import parse_result
 from lms.mpesa.reversal_results import parse_reversal
 
 MAX_ATTEMPTS = 8  # at applying one callback
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=5)
+BATCH_LEASE = timedelta(seconds=10)  # longer than a batch takes
 Kind = Callback.Kind
 READERS = {
     Kind.STK: (parse_stk, apply_stk),
@@ -33,25 +41,59 @@ READERS = {
 }
 
 
-def apply(callback: Callback, *, at: datetime) -> Receipt | None:
-    """Read a stored callback, move its request on, and return the money it proves, if any.
+def claim(*, limit: int, at: datetime, late_by: timedelta = timedelta(0)) -> list[int]:
+    """Take money callbacks that nobody tried yet from the head of the line; return their keys.
 
-    The callback stays "received" until that money is booked and `attach` is called, so a job that
-    died in between is simply run again. Returns None when there is nothing (more) to book; the
-    callback then says why. Raises nothing for a bad body: it is set aside for a person.
+    They are to be applied together. `late_by` leaves those to others that are not so long due.
     """
     with transaction.atomic():
-        callback = lock(callback.pk)
-        if callback.status != Callback.Status.RECEIVED:
+        due = Callback.objects.due(at=at - late_by).fresh().select_for_update(skip_locked=True)
+        keys = list(due.values_list("pk", flat=True)[:limit])
+        if keys:
+            taken = Callback.objects.filter(pk__in=keys)
+            taken.update(attempts=F("attempts") + 1, due_at=at + BATCH_LEASE)
+    return keys
+
+
+def claim_one(*, at: datetime, late_by: timedelta = timedelta(0)) -> int | None:
+    """Take the first of the other callbacks, which are applied each by itself; return its key."""
+    with transaction.atomic():
+        due = Callback.objects.due(at=at - late_by).tried().select_for_update(skip_locked=True)
+        callback = due.only("attempts").first()
+        if callback is None:
             return None
-        callback.attempts += 1
-        callback.save(update_fields=["attempts"])
+        _count(callback, at=at)
+    return callback.pk
+
+
+def _count(callback: Callback, *, at: datetime) -> None:
+    """Count an attempt at a locked callback; the next one comes after a growing pause."""
+    pause = min(FIRST_PAUSE * 2**callback.attempts, LONGEST_PAUSE)
+    callback.attempts, callback.due_at = callback.attempts + 1, at + pause
+    callback.save(update_fields=["attempts", "due_at"])
+
+
+def apply(callback: Callback, *, at: datetime, claimed: bool = False) -> Receipt | None:
+    """Read a stored callback, move its request on, and return the money it proves, if any.
+
+    The callback stays "received" until that money is booked and `attach` is called, so a process
+    that died in between leaves it in line. Returns None when there is nothing (more) to book; the
+    callback then says why. Raises nothing for a bad body: it is set aside for a person. The
+    attempt is counted here, unless the callback was `claimed`.
+    """
+    if not claimed:
+        with transaction.atomic():
+            callback = lock(callback.pk)
+            if callback.status != Callback.Status.RECEIVED:
+                return None
+            _count(callback, at=at)
     with transaction.atomic():
         callback = lock(callback.pk)
         if callback.status != Callback.Status.RECEIVED:
             return None
         if callback.attempts > MAX_ATTEMPTS:
-            note = f"Applying it failed {MAX_ATTEMPTS} times: see the failed jobs."
+            last = f" The last time: {callback.note}" if callback.note else ""
+            note = f"Applying it failed {MAX_ATTEMPTS} times.{last}"
             return settle(callback, Callback.Status.FAILED, note, at=at)
         try:
             if callback.kind in READERS:
@@ -60,3 +102,9 @@ def apply(callback: Callback, *, at: datetime) -> Receipt | None:
         except MalformedCallback as error:
             return settle(callback, Callback.Status.REVIEW, f"Not readable: {error}", at=at)
         return settle(callback, Callback.Status.IGNORED, "Only a question.", at=at)
+
+
+def note_failure(callback_id: int, error: Exception) -> None:
+    """Write on a callback what went wrong with it, for who looks at the inbox."""
+    waiting = Callback.objects.filter(pk=callback_id, status=Callback.Status.RECEIVED)
+    waiting.update(note=f"{type(error).__name__}: {error}"[:300])

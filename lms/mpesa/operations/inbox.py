@@ -39,6 +39,10 @@ READ = (
 )  # fmt: skip
 
 
+# What settling it writes.
+SETTLED = ("status", "note", "processed_at", *READ)
+
+
 @dataclass(frozen=True)
 class Receipt:
     """Money that arrived by M-Pesa, for the room above to book. `amount` is in KES."""
@@ -57,12 +61,17 @@ class Receipt:
 def record_callback(
     *, kind: str, body: bytes, headers: Mapping[str, str], remote_addr: str | None, at: datetime
 ) -> Callback:
-    """Store what Daraja sent, byte for byte, before a word of it is believed.
+    """Store what Daraja sent, byte for byte, before a word of it is believed; one INSERT.
 
-    One INSERT, so that the caller can commit the job that applies it together with it.
+    It stands in line from then on: who applies callbacks finds it there.
     """
     return Callback.objects.create(
-        kind=kind, body=body, headers=dict(headers), remote_addr=remote_addr, received_at=at
+        kind=kind,
+        body=body,
+        headers=dict(headers),
+        remote_addr=remote_addr,
+        received_at=at,
+        due_at=at,
     )
 
 
@@ -160,9 +169,9 @@ def reopen(callback: Callback, *, by, at: datetime) -> Callback:
         callback = lock(callback.pk)
         if callback.status not in (Callback.Status.REVIEW, Callback.Status.FAILED):
             raise Refused(f"{callback} is {callback.get_status_display().lower()}: nothing to do.")
-        callback.attempts = 0
+        callback.attempts, callback.due_at = 0, at
         note = f"To be applied again: {by}."
-        settle(callback, Callback.Status.RECEIVED, note, at=at, fields=("attempts",))
+        settle(callback, Callback.Status.RECEIVED, note, at=at, fields=("attempts", "due_at"))
     return callback
 
 
@@ -176,16 +185,31 @@ def settle(
 ) -> None:
     """Write what was made of a callback: its state, why, and what was read in it."""
     callback.status, callback.note, callback.processed_at = status, note[:300], at
-    callback.save(update_fields=["status", "note", "processed_at", *READ, *fields])
+    callback.save(update_fields=[*SETTLED, *fields])
 
 
-def apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
-    """Move the request that an STK result answers; return its money. `callback` is locked."""
+def read_stk(callback: Callback, result: StkResult) -> None:
+    """Take what an STK result says onto its row. Does not save."""
     callback.checkout_id = result.checkout_request_id
     callback.receipt = result.receipt or ""
     callback.amount = result.amount
     callback.phone = result.phone
     callback.paid_at = result.paid_at
+
+
+def read_confirmation(callback: Callback, payment: C2bPayment) -> None:
+    """Take what a confirmation says onto its row. Does not save."""
+    callback.receipt = payment.receipt
+    callback.amount = payment.amount
+    callback.account = payment.account
+    callback.phone = payment.msisdn
+    callback.payer_name = payment.payer_name
+    callback.paid_at = payment.at
+
+
+def apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
+    """Move the request that an STK result answers; return its money. `callback` is locked."""
+    read_stk(callback, result)
     row = _push_of(result, at=callback.received_at)
     if row is None:
         note = "No request of ours has this CheckoutRequestID."
@@ -245,30 +269,28 @@ def _apply_failure(
     return settle(callback, Callback.Status.IGNORED, meant.meaning, at=at)
 
 
+PAID_FIELDS = (
+    "checkout_request_id", "merchant_request_id", "result_code", "result_desc", "receipt",
+    "paid_at",
+)  # fmt: skip
+
+
 def _mark_paid(row: MpesaPayment, result: StkResult) -> None:
+    read_paid(row, result)
+    row.move_to(Status.PAID, by=None, reason=f"Paid with {row.receipt}", fields=PAID_FIELDS)
+
+
+def read_paid(row: MpesaPayment, result: StkResult) -> None:
+    """Take what the result of a paid push says onto its request. Does not save."""
     row.checkout_request_id = result.checkout_request_id
     row.merchant_request_id = result.merchant_request_id or row.merchant_request_id
     row.result_code, row.result_desc = result.result_code, result.result_desc
     row.receipt, row.paid_at = result.receipt, result.paid_at
-    row.move_to(
-        Status.PAID,
-        by=None,
-        reason=f"Paid with {result.receipt}",
-        fields=(
-            "checkout_request_id", "merchant_request_id", "result_code", "result_desc",
-            "receipt", "paid_at",
-        ),
-    )  # fmt: skip
 
 
 def apply_confirmation(callback: Callback, payment: C2bPayment, *, at: datetime) -> Receipt | None:
     """Return the money that a confirmation tells of. `callback` is locked."""
-    callback.receipt = payment.receipt
-    callback.amount = payment.amount
-    callback.account = payment.account
-    callback.phone = payment.msisdn
-    callback.payer_name = payment.payer_name
-    callback.paid_at = payment.at
+    read_confirmation(callback, payment)
     if payment.shortcode != str(settings.DARAJA_SHORTCODE):
         note = f"It was paid to {payment.shortcode}, which is not our paybill."
         return settle(callback, Callback.Status.REVIEW, note, at=at)
@@ -309,13 +331,18 @@ def push_awaiting(callback: Callback) -> MpesaPayment | None:
 def money(callback: Callback, *, customer_id: int | None, at: datetime) -> Receipt | None:
     """Return the money of a callback, which stays received until it is booked.
 
-    Money booked before under the same receipt is tied at once. Money counts from the day it was
-    paid, never from a day that is still to come.
+    Money booked before under the same receipt is tied at once. It counts from the day it was paid,
+    never from a day that is still to come.
     """
     booked = Payment.objects.filter(reference=callback.receipt).values_list("pk", flat=True).first()
     if booked is not None:
         return _tie(callback, booked, at=at)
     callback.save(update_fields=list(READ))
+    return receipt_of(callback, customer_id=customer_id)
+
+
+def receipt_of(callback: Callback, *, customer_id: int | None) -> Receipt:
+    """Return the money that a callback was read to tell of."""
     arrived = day_of(callback.received_at)
     return Receipt(
         callback_id=callback.pk,

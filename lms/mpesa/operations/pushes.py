@@ -163,7 +163,7 @@ def _record_outcome(asked: MpesaPayment, outcome: Outcome, *, by) -> MpesaPaymen
             status=Callback.Status.REVIEW,
             push=None,
             checkout_id=row.checkout_request_id,
-        ).update(status=Callback.Status.RECEIVED)
+        ).line_up(at=asked.requested_at)
     return row
 
 

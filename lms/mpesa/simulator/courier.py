@@ -45,12 +45,12 @@ class Courier:
         self.wait_until_quiet(timeout=2)
 
 
-def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def post(url: str, body: dict[str, Any], *, timeout: float = TIMEOUT) -> tuple[int, dict[str, Any]]:
     """Post JSON and return the HTTP status and the JSON object answered; 0 when nobody did."""
     parts = urlsplit(url)
     https = parts.scheme == "https"
     connect = http.client.HTTPSConnection if https else http.client.HTTPConnection
-    connection = connect(parts.netloc, timeout=TIMEOUT)
+    connection = connect(parts.netloc, timeout=timeout)
     try:
         connection.request(
             "POST",

@@ -11,7 +11,6 @@ from typing import Any
 
 from lms.mpesa.simulator import bodies, rules
 from lms.mpesa.simulator.books import Books, full_name, new_receipt, now, stamp
-from lms.mpesa.simulator.courier import post
 from lms.mpesa.simulator.rules import Turned
 
 SHORT = ("1", "The balance is insufficient for the transaction.")
@@ -152,9 +151,10 @@ def _decide(daraja, body: dict[str, Any], paid: Paid, habit: Habit) -> None:
     else:
         settle(daraja.books, paid, habit)
     if habit.times_out:
-        post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+        daraja.deliver(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
     for _ in range(habit.results):
-        post(str(body["ResultURL"]), result_of(daraja, paid, odd_types=habit.odd_types))
+        made = result_of(daraja, paid, odd_types=habit.odd_types)
+        daraja.deliver(str(body["ResultURL"]), made)
     if habit.pays_late:
         late = Habit()
         daraja.courier.later(lambda: _decide(daraja, body, paid, late), delay=daraja.callback_delay)

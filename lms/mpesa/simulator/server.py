@@ -4,7 +4,8 @@ A customer's phone decides what they do with a prompt (`bodies.HABITS`). Under `
 or a person plays the customer: POST /_control/pay {account, amount, phone} pays the paybill,
 GET /_control/sent lists the money taken, GET /_control/paid what was paid to customers
 (`payouts.HABITS`), POST /_control/next {answer} says what becomes of the initiator's next request,
-or of the next pull (`bodies.ANSWERS`).
+or of the next pull (`bodies.ANSWERS`), POST /_control/faults {seed, drop, …} at what rates
+everything goes wrong (`faults`).
 """
 
 import base64
@@ -21,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from lms.mpesa.simulator import bodies, payouts, pulls, reversals, rules
 from lms.mpesa.simulator.books import Books, Prompt, Taken, now
 from lms.mpesa.simulator.courier import Courier, post
+from lms.mpesa.simulator.faults import Faults, HungUp
 from lms.mpesa.simulator.rules import Page, Turned, invalid
 
 LARGEST_BODY = 65536
@@ -75,6 +77,7 @@ class Simulator:
         )
         self.paid = payouts.PaidBooks()
         self.courier = Courier()
+        self.faults = Faults()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
@@ -103,6 +106,10 @@ class Simulator:
         self._server.shutdown()
         self._server.server_close()
         self.courier.stop()
+
+    def deliver(self, url: str, body: dict[str, Any]) -> None:
+        """Post a callback, with the faults that are asked for."""
+        self.faults.deliver(self.courier, url, body)
 
     # --- M-Pesa Express ---
 
@@ -139,7 +146,7 @@ class Simulator:
         """Let the customer act on the prompt and tell the lender."""
         if not habit.pays:
             prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
-            post(
+            self.deliver(
                 prompt.callback_url,
                 bodies.stk_failure(prompt, habit.result_code, habit.result_desc),
             )
@@ -156,7 +163,7 @@ class Simulator:
         )
         prompt.result_code, prompt.result_desc = habit.result_code, habit.result_desc
         for _ in range(habit.callbacks):
-            post(
+            self.deliver(
                 prompt.callback_url,
                 bodies.stk_success(prompt, taken, odd_types=habit.odd_types),
             )
@@ -243,13 +250,16 @@ class Simulator:
 
         def tell() -> None:
             if answer.times_out:
-                post(str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-"))
+                self.deliver(
+                    str(body["QueueTimeOutURL"]), bodies.result(ids, code="1", description="-")
+                )
                 return
             if answer.fails_first:
-                post(str(body["ResultURL"]), bodies.result(ids, code="17", description="Failed"))
+                failed = bodies.result(ids, code="17", description="Failed")
+                self.deliver(str(body["ResultURL"]), failed)
             made = result(ids, answer)  # also where nobody is told
             for _ in range(answer.results):
-                post(str(body["ResultURL"]), made)
+                self.deliver(str(body["ResultURL"]), made)
 
         self.courier.later(tell, delay=self.callback_delay)
         return {
@@ -307,7 +317,7 @@ class Simulator:
     def _confirm(self, taken: Taken) -> None:
         if self.confirmation_url:
             balance = self.books.balances()["Utility Account"]
-            post(
+            self.deliver(
                 self.confirmation_url,
                 bodies.c2b(
                     taken, shortcode=self.shortcode, version=self.c2b_version, balance=balance
@@ -349,6 +359,9 @@ class Handler(BaseHTTPRequestHandler):
             }
         except Page:
             status, body = 500, PAGE
+        except HungUp:
+            self.close_connection = True
+            return
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         kind = "text/html" if isinstance(body, str) else "application/json"
@@ -360,6 +373,8 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> dict[str, Any]:
         if path == "/oauth/v1/generate":
             return self._token()
+        if path == "/_control/faults":
+            return self.daraja.faults.told()
         if path == "/_control/sent":
             return {
                 "sent": [
@@ -401,6 +416,12 @@ class Handler(BaseHTTPRequestHandler):
                 raise invalid("answer")
             daraja.next_answers.append(body["answer"])
             return {"next": daraja.next_answers}
+        if path == "/_control/faults":
+            try:
+                daraja.faults.set(**body)
+            except (TypeError, ValueError):
+                raise invalid("faults") from None
+            return daraja.faults.told()
         doors = {
             "/mpesa/stkpush/v1/processrequest": daraja.stk_push,
             "/mpesa/stkpushquery/v1/query": daraja.stk_query,
@@ -422,7 +443,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Turned(404, "404.001.03", "Invalid Access Token")
         if self.headers.get_content_type() != "application/json":
             raise invalid("BusinessShortCode")
-        return doors[path](body)
+        with daraja.faults.at_the_door(page=Page):
+            return doors[path](body)
 
     def _body(self) -> dict[str, Any]:
         """Return the JSON object posted; the connection closes when it was too long to read."""

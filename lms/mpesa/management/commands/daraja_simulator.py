@@ -30,6 +30,9 @@ What becomes of the next question about balances or a receipt, reversal or pull 
 twice, odd, html; reversed for a receipt; late for a reversal: it fails, then works); receipts that
 end in Q1 to Q5 bring the first five by themselves:
   curl -d '{"answer": "timeout"}' URL/_control/next
+What goes wrong with callbacks (duplicate, drop, reorder, delay, hang_up) and with requests
+(timeout, http500, html), how often and in an order that the seed decides; a rate left out is 0:
+  curl -d '{"seed": 7, "duplicate": 0.2, "drop": 0.1}' URL/_control/faults
 """
 
 

@@ -1,0 +1,71 @@
+"""Payments while almost everything goes wrong: `python -m tests.benchmarks.chaos [PAYMENTS]`.
+
+On the engine that DATABASE_URL names. Exits with 1 when a customer is not credited exactly what
+Safaricom took, or the books do not agree.
+"""
+
+import sys
+from time import perf_counter
+
+from tests.benchmarks.common import engine, finish, table
+from tests.processes.chaos import RATES, Chaos, chaos
+from tests.processes.office import open_office
+
+PAYMENTS, A_SECOND, SEED = 2000, 25, 7
+
+
+def main() -> None:
+    payments = int(sys.argv[1]) if len(sys.argv) > 1 else PAYMENTS
+    with open_office() as office:
+        started = perf_counter()
+        found = chaos(
+            office,
+            payments=payments,
+            customers=payments // 4,
+            seconds=payments / A_SECOND,
+            seed=SEED,
+        )
+        seconds = perf_counter() - started
+        office.ask("prove")
+    misses = _judge(found)
+    table(
+        f"{engine()}: {payments} payments, {', '.join(f'{v:.0%} {k}' for k, v in RATES.items())}",
+        ["", "taken", "credited", "lost", "twice or wrong", "books", "s"],
+        [
+            [
+                "payments",
+                len(found.took),
+                len(found.credited),
+                len(found.took.keys() - found.credited.keys()),
+                len(_wrong(found)),
+                "agree",
+                f"{seconds:.0f}",
+            ]
+        ],
+    )
+    table("Killed by -9", list(found.kills), [list(found.kills.values())])
+    table("Went wrong", list(found.faults), [list(found.faults.values())])
+    table("Found by recovery", list(found.recovered), [list(found.recovered.values())])
+    finish(misses)
+
+
+def _wrong(found: Chaos) -> list[str]:
+    return [
+        receipt
+        for receipt, credited in found.credited.items()
+        if found.took.get(receipt) != credited
+    ]
+
+
+def _judge(found: Chaos) -> list[str]:
+    return [
+        f"{receipt} was taken and not credited"
+        for receipt in found.took.keys() - found.credited.keys()
+    ] + [
+        f"{receipt}: {found.credited[receipt]} instead of {found.took.get(receipt)}"
+        for receipt in _wrong(found)
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""What customers paid while almost everything went wrong."""
+
+import pytest
+
+from tests.processes.chaos import chaos
+
+pytestmark = pytest.mark.processes
+
+
+def test_each_customer_is_credited_what_safaricom_took(office):
+    found = chaos(office, payments=150, customers=40, seconds=10, seed=20)
+
+    assert found.credited == found.took
+    assert all(found.kills.values())
+    assert {"duplicate", "drop", "reorder", "delay", "hang_up"} <= set(found.faults)
+    office.ask("prove")
