@@ -24,6 +24,7 @@ def main() -> None:
             customers=payments // 4,
             seconds=payments / A_SECOND,
             seed=SEED,
+            payouts=payments // 20,
         )
         seconds = perf_counter() - started
         office.ask("prove")
@@ -43,6 +44,11 @@ def main() -> None:
             ]
         ],
     )
+    table(
+        "Payouts",
+        ["asked for", "left Safaricom", "paid in the books", "most often for one"],
+        [[payments // 20, len(found.left), len(found.paid_out), found.most_times]],
+    )
     table("Killed by -9", list(found.kills), [list(found.kills.values())])
     table("Went wrong", list(found.faults), [list(found.faults.values())])
     table("Found by recovery", list(found.recovered), [list(found.recovered.values())])
@@ -58,13 +64,28 @@ def _wrong(found: Chaos) -> list[str]:
 
 
 def _judge(found: Chaos) -> list[str]:
-    return [
-        f"{receipt} was taken and not credited"
-        for receipt in found.took.keys() - found.credited.keys()
-    ] + [
-        f"{receipt}: {found.credited[receipt]} instead of {found.took.get(receipt)}"
-        for receipt in _wrong(found)
-    ]
+    return (
+        [
+            f"{receipt} was taken and not credited"
+            for receipt in found.took.keys() - found.credited.keys()
+        ]
+        + _judge_payouts(found)
+        + [
+            f"{receipt}: {found.credited[receipt]} instead of {found.took.get(receipt)}"
+            for receipt in _wrong(found)
+        ]
+    )
+
+
+def _judge_payouts(found: Chaos) -> list[str]:
+    misses = [f"A payout left {found.most_times} times"] if found.most_times > 1 else []
+    if found.left != found.paid_out:
+        misses.append(
+            f"{len(found.left)} payouts left, {len(found.paid_out)} are paid in the books"
+        )
+    if set(found.loans) - {"active"}:
+        misses.append(f"Loans to pay out: {found.loans}")
+    return misses
 
 
 if __name__ == "__main__":

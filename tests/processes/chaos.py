@@ -1,7 +1,7 @@
 """Payments through a Safaricom on which much goes wrong, to an office whose processes are killed.
 
-In the end each customer must be credited exactly what Safaricom took from them. Everything that
-is left to chance follows from one seed.
+In the end each customer must be credited exactly what Safaricom took from them, and each payout
+must be paid once. Everything that is left to chance follows from one seed.
 """
 
 import base64
@@ -25,6 +25,8 @@ RATES = {
 STK_SHARE = 0.25
 AT_THE_SAME_TIME = 8  # customers who pay by hand
 QUIET_WITHIN = 60
+UTILITY = 100_000_000  # KES to pay out of
+LATER = (3, 6, 16, 61)  # minutes after which payouts whose fate is open are asked about
 
 
 @dataclass
@@ -36,24 +38,32 @@ class Chaos:
     kills: dict[str, int]
     faults: dict[str, int]
     recovered: dict[str, int] = field(default_factory=dict)
+    # What left Safaricom for customers, what the office knows as paid to them, both by receipt;
+    # how often money left for one payout at most; and how the loans to pay out stand.
+    left: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
+    paid_out: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
+    most_times: int = 0
+    loans: dict[str, int] = field(default_factory=dict)
 
 
-def chaos(office: Office, *, payments: int, customers: int, seconds: float, seed: int) -> Chaos:
-    """Let customers pay for so many seconds while processes die; then recover what was lost."""
+def chaos(
+    office: Office, *, payments: int, customers: int, seconds: float, seed: int, payouts: int = 0
+) -> Chaos:
+    """Let customers pay and be paid for so many seconds while processes die; then recover it."""
     chance = random.Random(seed)
     port = _free_port()
-    with Simulator(initiator="testapi") as safaricom:
+    with Simulator(initiator="testapi", utility=UTILITY) as safaricom:
         _introduce(office, safaricom, port=port)
         accounts = office.ask("lend_apart", customers)
         phones = dict(zip(accounts, office.ask("phones_of", accounts), strict=True))
-        processes = _Processes(office, port=port)
+        to_pay = office.ask("approve_payouts", payouts) if payouts else []
+        processes = _Processes(office, port=port, pays_out=bool(payouts))
         safaricom.faults.set(seed=seed, **RATES)
 
         pushes = chance.sample(accounts, min(customers, int(payments * STK_SHARE)))
         by_hand = [chance.choice(accounts) for _ in range(payments - len(pushes))]
         asked = [(phones[account], chance.randrange(10, 900), account) for account in pushes]
         paid = [(phones[account], chance.randrange(10, 900), account) for account in by_hand]
-        # What pays money out is to be asked for here as well, beside these two.
         work = [
             threading.Thread(target=_ask_by_stk, args=(office, asked, seconds)),
             threading.Thread(target=_pay_by_hand, args=(safaricom, paid, seconds)),
@@ -66,6 +76,7 @@ def chaos(office: Office, *, payments: int, customers: int, seconds: float, seed
         for one in work:
             one.join()
         processes.start_missing()
+        processes.end("payouts")
         seen = safaricom.faults.told()["seen"]
         _settle(office, safaricom)
 
@@ -77,24 +88,31 @@ def chaos(office: Office, *, payments: int, customers: int, seconds: float, seed
             _settle(office, safaricom)
             recovered[job.__name__] = len(office.ask("references")) - before
         office.ask("match_missing", [(taken.receipt, taken.account) for taken in safaricom.took])
+        asked_for = list(safaricom.paid.asked.values())
         return Chaos(
             took={taken.receipt: (Decimal(taken.amount), taken.phone) for taken in safaricom.took},
             credited=office.ask("credited"),
             kills=processes.kills,
             faults=seen,
             recovered=recovered,
+            left={one.receipt: (Decimal(one.amount), one.phone) for one in asked_for if one.times},
+            paid_out=office.ask("paid_out"),
+            most_times=max((one.times for one in asked_for), default=0),
+            loans=office.ask("standing_of_loans", to_pay),
         )
 
 
 class _Processes:
     """The web, the worker and the process that applies, each of which may be killed."""
 
-    def __init__(self, office: Office, *, port: int) -> None:
+    def __init__(self, office: Office, *, port: int, pays_out: bool) -> None:
         self._start: dict[str, Callable[[], Running]] = {
             "web": lambda: office.start_web(threads=4, port=port),
             "callbacks": office.start_drain,
             "worker": office.start_cluster,
         }
+        if pays_out:
+            self._start["payouts"] = lambda: office.start_chore("keep_paying_out")
         self._running = {name: start() for name, start in self._start.items()}
         self.kills = dict.fromkeys(self._start, 0)
 
@@ -104,6 +122,10 @@ class _Processes:
         self._running[name].kill()
         self.kills[name] += 1
         self._running[name] = self._start[name]()
+
+    def end(self, name: str) -> None:
+        if name in self._running:
+            self._running.pop(name).kill()
 
     def start_missing(self) -> None:
         for name, one in self._running.items():
@@ -120,6 +142,7 @@ def _introduce(office: Office, safaricom: Simulator, *, port: int) -> None:
         "DARAJA_CONSUMER_SECRET": "secret",
         "DARAJA_PASSKEY": "passkey",
         "DARAJA_TIMEOUT": "5",
+        "DARAJA_B2C_DAY": str(UTILITY),
         "DARAJA_CALLBACK_BASE": base,
         "DARAJA_INITIATOR": "testapi",
         "DARAJA_SECURITY_CREDENTIAL": base64.b64encode(bytes(256)).decode(),
@@ -179,5 +202,16 @@ def ask_by_receipt(office: Office, safaricom: Simulator) -> None:
         office.ask("ask_about", missing[start : start + 50])
 
 
+def follow_payouts(office: Office, safaricom: Simulator) -> None:
+    """The watchdog asks what became of payouts; a person sends what Safaricom never had."""
+    for minutes in LATER:
+        office.ask("look_after_payouts", minutes)
+        _settle(office, safaricom)
+        office.ask("send_unknown_again", minutes + 1)
+        _settle(office, safaricom)
+        if not office.ask("open_payouts"):
+            return
+
+
 # In this order; what finds dropped payments by itself goes before the customers who complain.
-RECOVERY = (query_open_pushes, ask_by_receipt)
+RECOVERY = (query_open_pushes, ask_by_receipt, follow_payouts)

@@ -44,6 +44,15 @@ from tests.processes.bookkeeping import (  # noqa: F401 - chores as well
     posted_days,
 )
 from tests.processes.office import PATIENCE, wait_for
+from tests.processes.paying_out import (  # noqa: F401 - chores as well
+    approve_payouts,
+    keep_paying_out,
+    look_after_payouts,
+    open_payouts,
+    paid_out,
+    send_unknown_again,
+    standing_of_loans,
+)
 from tests.processes.sending_back import (  # noqa: F401 - chores as well
     apply_body,
     approve_it,
