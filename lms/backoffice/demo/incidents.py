@@ -238,7 +238,7 @@ class Incidents:
         if payment is not None and loan is not None:
             routing.match(payment, loan, by=self._manager(loan), on=on)
 
-    def give_back(self, account: str, *, is_approved: bool, on: date) -> None:
+    def give_back(self, account: str, on: date, *, is_approved: bool) -> None:
         """Ask for a stray payment to go back to its payer; a manager may have approved it."""
         team = self.story.office.teams["DEMONRB"]
         payment = Payment.objects.placeable().filter(account=account).first()
