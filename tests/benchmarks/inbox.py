@@ -119,7 +119,7 @@ def lag(misses: list[str]) -> None:
     """From the answer to the money on its loan, while callbacks come at a steady pace."""
     number = A_SECOND * SECONDS
     with open_office() as office:
-        accounts = office.ask("lend_apart", LOANS)
+        accounts = scenes.lend_apart(office, LOANS)
         web = office.start_web(threads=4)
         office.start_cluster()
         office.start_drain()
@@ -204,7 +204,7 @@ def backlog(misses: list[str]) -> None:
     """A backlog on as many loans, a task of django-q2 each against the process that drains."""
     took: dict[str, list[float]] = {"a task each, 2 workers": [], "drained": []}
     with open_office() as office:
-        accounts = office.ask("lend_apart", LOANS)
+        accounts = scenes.lend_apart(office, LOANS)
         numbers = count(step=LOANS)
         for turn in range(TURNS + 1):
             for name, start in (

@@ -44,7 +44,7 @@ def chaos(office: Office, *, payments: int, customers: int, seconds: float, seed
     port = _free_port()
     with Simulator(initiator="testapi") as safaricom:
         _introduce(office, safaricom, port=port)
-        accounts = office.ask("lend_apart", customers)
+        accounts = scenes.lend_apart(office, customers)
         phones = dict(zip(accounts, office.ask("phones_of", accounts), strict=True))
         processes = _Processes(office, port=port)
         safaricom.faults.set(seed=seed, **RATES)
