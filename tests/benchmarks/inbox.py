@@ -123,6 +123,9 @@ def lag(misses: list[str]) -> None:
         web = office.start_web(threads=4)
         office.start_cluster()
         office.start_drain()
+        office.ask("store_callbacks", accounts[:1], 100_000, True)
+        office.ask("wait_until_applied", 60)
+        wait_for(lambda: not office.ask("tasks_waiting"), "the worker is not up")
         with ThreadPoolExecutor(1) as watcher:
             seen = watcher.submit(office.ask, "watch_placed", number, SECONDS + 60)
             answered, asked = _post_steadily(web, accounts, number)
