@@ -18,7 +18,7 @@ import requests
 
 from tests.benchmarks.common import engine, finish, table
 from tests.processes import scenes
-from tests.processes.office import SECRET, Office, Web, open_office
+from tests.processes.office import SECRET, Office, Web, open_office, wait_for
 
 ROUNDS, ROUND_SECONDS, CONNECTIONS = 5, 8, (8, 32)
 SHARE, SLOWER = 0.40, 3.0  # of the requests and of the p99 of a view that does nothing
@@ -127,9 +127,9 @@ def lag(misses: list[str]) -> None:
         office.ask("wait_until_applied", 60)
         wait_for(lambda: not office.ask("tasks_waiting"), "the worker is not up")
         with ThreadPoolExecutor(1) as watcher:
-            seen = watcher.submit(office.ask, "watch_placed", number, SECONDS + 60)
+            seen = watcher.submit(office.ask, "watch_placed", number + 1, SECONDS + 60)
             answered, asked = _post_steadily(web, accounts, number)
-            placed = seen.result()
+            placed = {name: at for name, at in seen.result().items() if name in answered}
         waiting = office.ask("callbacks").get("received", 0)
         office.ask("prove")
     lags = sorted(placed.get(receipt, float("inf")) - at for receipt, at in answered.items())
