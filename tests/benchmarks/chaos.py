@@ -21,7 +21,7 @@ def main() -> None:
         found = chaos(
             office,
             payments=payments,
-            customers=payments // 4,
+            customers=max(payments // 8, 10),
             seconds=payments / A_SECOND,
             seed=SEED,
             payouts=payments // 20,

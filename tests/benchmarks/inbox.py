@@ -18,7 +18,7 @@ import requests
 
 from tests.benchmarks.common import engine, finish, table
 from tests.processes import scenes
-from tests.processes.office import SECRET, Office, Web, open_office
+from tests.processes.office import SECRET, Office, Web, open_office, wait_for
 
 ROUNDS, ROUND_SECONDS, CONNECTIONS = 5, 8, (8, 32)
 SHARE, SLOWER = 0.40, 3.0  # of the requests and of the p99 of a view that does nothing
@@ -119,14 +119,17 @@ def lag(misses: list[str]) -> None:
     """From the answer to the money on its loan, while callbacks come at a steady pace."""
     number = A_SECOND * SECONDS
     with open_office() as office:
-        accounts = office.ask("lend_apart", LOANS)
+        accounts = scenes.lend_apart(office, LOANS)
         web = office.start_web(threads=4)
         office.start_cluster()
         office.start_drain()
+        office.ask("store_callbacks", accounts[:1], 100_000, True)
+        office.ask("wait_until_applied", 60)
+        wait_for(lambda: not office.ask("tasks_waiting"), "the worker is not up")
         with ThreadPoolExecutor(1) as watcher:
-            seen = watcher.submit(office.ask, "watch_placed", number, SECONDS + 60)
+            seen = watcher.submit(office.ask, "watch_placed", number + 1, SECONDS + 60)
             answered, asked = _post_steadily(web, accounts, number)
-            placed = seen.result()
+            placed = {name: at for name, at in seen.result().items() if name in answered}
         waiting = office.ask("callbacks").get("received", 0)
         office.ask("prove")
     lags = sorted(placed.get(receipt, float("inf")) - at for receipt, at in answered.items())
@@ -204,7 +207,7 @@ def backlog(misses: list[str]) -> None:
     """A backlog on as many loans, a task of django-q2 each against the process that drains."""
     took: dict[str, list[float]] = {"a task each, 2 workers": [], "drained": []}
     with open_office() as office:
-        accounts = office.ask("lend_apart", LOANS)
+        accounts = scenes.lend_apart(office, LOANS)
         numbers = count(step=LOANS)
         for turn in range(TURNS + 1):
             for name, start in (

@@ -54,7 +54,7 @@ def chaos(
     port = _free_port()
     with Simulator(initiator="testapi", utility=UTILITY) as safaricom:
         _introduce(office, safaricom, port=port)
-        accounts = office.ask("lend_apart", customers)
+        accounts = scenes.lend_apart(office, customers)
         phones = dict(zip(accounts, office.ask("phones_of", accounts), strict=True))
         to_pay = office.ask("approve_payouts", payouts) if payouts else []
         processes = _Processes(office, port=port, pays_out=bool(payouts))

@@ -74,12 +74,11 @@ def lend(count: int, principal: int, instalments: int) -> list[tuple[str, Decima
     return lent
 
 
-def lend_apart(count: int) -> list[str]:
-    """Lend 100,000 to so many people; return the numbers of their loans."""
+def lend_apart(first: int, count: int) -> list[str]:
+    """Lend 100,000 to so many people, the `first` and those after; return their loans' numbers."""
     with transaction.atomic():
-        people = [
-            factories.customer("Otieno Ouma", f"25471{number:05d}50") for number in range(count)
-        ]
+        phones = [f"25471{number:05d}50" for number in range(first, first + count)]
+        people = [factories.customer("Otieno Ouma", phone) for phone in phones]
         numbers = [factories.active(Decimal(100_000), customer=one).number for one in people]
     count_rows()
     return numbers

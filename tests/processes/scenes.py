@@ -59,6 +59,14 @@ def storm(office: Office, *, receipts: int, copies: int, confirmations: int) -> 
     return Storm(answers, answered - started, applied - answered)
 
 
+def lend_apart(office: Office, count: int) -> list[str]:
+    """Lend 100,000 to so many people; return the numbers of their loans."""
+    numbers = []
+    for first in range(0, count, 100):
+        numbers += office.ask("lend_apart", first, min(100, count - first))
+    return numbers
+
+
 def drain(office: Office) -> None:
     """Wait until every stored callback was applied."""
     wait_for(

@@ -87,9 +87,14 @@ def allocate_many(pairs: Sequence[tuple[Payment, Loan]], *, by, on: date) -> lis
         loans = rows.lock_many_for_money(loan.pk for _, loan in pairs)
         keys = [payment.pk for payment, _ in pairs]
         payments = Payment.objects.select_for_update().order_by("pk").in_bulk(keys)
-        plain, others = [], []
-        for payment, loan in ((payments[payment.pk], loans[loan.pk]) for payment, loan in pairs):
-            (plain if _is_plain(payment, loan, on=on) else others).append((payment, loan))
+        locked = [(payments[payment.pk], loans[loan.pk]) for payment, loan in pairs]
+        simple = [pair for pair in locked if _is_simple(*pair)]
+        behind = replay.needed_on(
+            [(loan, replay.counts_from(loan, payment.value_date)) for payment, loan in simple],
+            on=on,
+        )
+        plain = [pair for pair in simple if pair[1].pk not in behind]
+        others = [pair for pair in locked if pair not in plain]
         if plain:
             placing.place_many(plain, by=by)
         for payment, loan in others:
@@ -99,14 +104,13 @@ def allocate_many(pairs: Sequence[tuple[Payment, Loan]], *, by, on: date) -> lis
     return [payments[pk] for pk in keys]
 
 
-def _is_plain(payment: Payment, loan: Loan, *, on: date) -> bool:
+def _is_simple(payment: Payment, loan: Loan) -> bool:
     """Tell whether a locked payment pays the oldest dues of a locked loan, and nothing else."""
     return (
         loan.status == Loan.Status.ACTIVE
         and payment.status == Payment.Status.UNALLOCATED
         and payment.method != Payment.Method.REWARD
         and loan.surplus not in prepaying.KEPT_BY
-        and not replay.is_needed(loan, day=replay.counts_from(loan, payment.value_date), on=on)
     )
 
 

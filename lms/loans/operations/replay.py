@@ -58,21 +58,40 @@ def is_needed(loan: Loan, *, day: date, on: date) -> bool:
 
     So does interest that follows the balance, of instalments that fell due after the day by `on`.
     """
-    if loan.recalculates and loan.repayments.filter(due_date__gt=day, due_date__lte=on).exists():
-        return True
-    last = loan.position.last_event_on
-    if last is None or day > last:
-        return False
-    return (
-        Allocation.objects.filter(
-            repayment__loan=loan, counts_on__gt=day, amount__gt=0, reversed_by=None
-        ).exists()
-        or Penalty.objects.automatic().filter(repayment__loan=loan, charged_on__gte=day).exists()
-        or Waiver.objects.standing().filter(repayment__loan=loan, waived_on__gt=day).exists()
-        or Payment.objects.with_credit()
-        .filter(customer_id=loan.customer_id, value_date__gt=day)
-        .exists()
+    return bool(needed_on([(loan, day)], on=on))
+
+
+def needed_on(days: Iterable[tuple[Loan, date]], *, on: date) -> set[int]:
+    """Return the keys of the locked loans for whose day `is_needed`, asking for all together."""
+    found: set[int] = set()
+    asked: dict[date, list[Loan]] = defaultdict(list)
+    for loan, day in days:
+        last = loan.position.last_event_on
+        fell_due = {"due_date__gt": day, "due_date__lte": on}
+        if loan.recalculates and loan.repayments.filter(**fell_due).exists():
+            found.add(loan.pk)
+        elif last is not None and day <= last:
+            asked[day].append(loan)
+    for day, loans in asked.items():
+        found |= _happened_after(day, loans)
+    return found
+
+
+def _happened_after(day: date, loans: Sequence[Loan]) -> set[int]:
+    """Return the keys of the locked loans on which something counts from later than a day."""
+    here = {"repayment__loan__in": [loan.pk for loan in loans]}
+    found: set[int] = set()
+    for events in (
+        Allocation.objects.filter(counts_on__gt=day, amount__gt=0, reversed_by=None),
+        Penalty.objects.automatic().filter(charged_on__gte=day),
+        Waiver.objects.standing().filter(waived_on__gt=day),
+    ):
+        found |= set(events.filter(**here).order_by().values_list("repayment__loan", flat=True))
+    credit = Payment.objects.with_credit().filter(
+        customer_id__in={loan.customer_id for loan in loans}, value_date__gt=day
     )
+    holders = set(credit.order_by().values_list("customer_id", flat=True))
+    return found | {loan.pk for loan in loans if loan.customer_id in holders}
 
 
 def placed(loan: Loan) -> list[Money]:
