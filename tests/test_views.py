@@ -68,7 +68,7 @@ def test_an_office_without_a_secret_takes_no_callbacks(client, settings):
     assert client.post("/daraja//stk/").status_code == 404
 
 
-@pytest.mark.parametrize("kind", ["b2c", "STK", "stk%00", "validation2"])
+@pytest.mark.parametrize("kind", ["b2b", "STK", "stk%00", "validation2"])
 def test_an_unknown_kind_is_not_found(client, kind):
     assert post(client, b"{}", kind=kind).status_code == 404
     assert not Callback.objects.exists()

@@ -158,7 +158,7 @@ def test_its_page_tells_the_whole_story(as_staff, daraja, door):
     fate = tell(client.get(reverse("admin:mpesa_reversal_fate", args=[row.pk])))
 
     for words in (
-        "Asked for: Not ours",
+        "Asked to be sent back: Not ours",
         "Approved: Not ours",
         "Taken to be sent",
         "Sent to Daraja: Reversal",

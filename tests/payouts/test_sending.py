@@ -80,7 +80,7 @@ def test_the_request_is_spelt_as_safaricom_documents_it_and_saved_before_it_is_s
     monkeypatch.setattr(
         Daraja,
         "_send",
-        lambda daraja, kind, path, payload, token: (
+        lambda daraja, kind, path, payload, token, read: (
             seen.append((path, payload, B2cPayment.objects.get().status))
             or Outcome(State.ACCEPTED, "0", "", {"ConversationID": "AG_1"})
         ),

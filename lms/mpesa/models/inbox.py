@@ -181,7 +181,9 @@ class Callback(models.Model):
         return f"{self.get_kind_display()} {known_by}"
 
     def save(self, *args, **kwargs) -> None:
-        if not self._state.adding:
+        if self._state.adding:
+            self.due_at = self.due_at or self.received_at  # it stands in line from the start
+        else:
             changed = kwargs.get("update_fields")
             if changed is None or self.EVIDENCE & set(changed):
                 raise Refused("What Daraja sent is evidence: it is not edited.")

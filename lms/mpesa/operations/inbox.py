@@ -71,7 +71,6 @@ def record_callback(
         headers=dict(headers),
         remote_addr=remote_addr,
         received_at=at,
-        due_at=at,
     )
 
 

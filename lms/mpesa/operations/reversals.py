@@ -182,7 +182,7 @@ def _record_outcome(sent: Reversal, outcome: Outcome) -> Reversal:
             status=Callback.Status.REVIEW,
             reversal=None,
             conversation_id=row.conversation_id,
-        ).update(status=Callback.Status.RECEIVED)
+        ).line_up(at=dates.now())
     return row
 
 
