@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0008_keep_payouts_on_their_way"),
         ("mpesa", "0003_send_back_and_pull"),
-        ("payments", "0006_let_payouts_be_on_their_way"),
+        ("payments", "0008_hold_payouts_to_their_status"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,5 +1,5 @@
 from django.db import migrations, models
-from django.db.models import F, Q
+from django.db.models import F
 
 
 def line_up(apps, schema_editor):
@@ -26,10 +26,4 @@ class Migration(migrations.Migration):
         ),
         # The column goes away with the step before: there is nothing to undo.
         migrations.RunPython(line_up, migrations.RunPython.noop),
-        migrations.AddIndex(
-            model_name="callback",
-            index=models.Index(
-                condition=Q(status="received"), fields=["due_at", "id"], name="callback_in_line"
-            ),
-        ),
     ]

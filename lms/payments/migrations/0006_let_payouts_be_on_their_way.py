@@ -2,15 +2,6 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import migrations, models
-from django.db.models import F
-
-
-def tell_what_became_of_each(apps, schema_editor):
-    """Payouts so far were handed over: they arrived, unless they were reversed."""
-    for name in ("Payout", "HistoricalPayout"):
-        rows = apps.get_model("payments", name).objects
-        rows.update(arrived=F("amount"))
-        rows.filter(reversed_on__isnull=False).update(status="reversed")
 
 
 class Migration(migrations.Migration):
@@ -107,46 +98,6 @@ class Migration(migrations.Migration):
                     ("b2c", "M-Pesa, sent by us"),
                 ],
                 max_length=9,
-            ),
-        ),
-        migrations.RunPython(tell_what_became_of_each, migrations.RunPython.noop),
-        migrations.AddIndex(
-            model_name="payout",
-            index=models.Index(
-                condition=models.Q(("status__in", ["on_its_way", "partly", "failed"])),
-                fields=["status", "-id"],
-                name="payout_by_open_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("reversed_on__isnull", False), ("status", "reversed")),
-                    models.Q(
-                        models.Q(("status", "reversed"), _negated=True),
-                        ("reversed_on__isnull", True),
-                    ),
-                    _connector="OR",
-                ),
-                name="payout_reversed_on_a_day",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payout",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status", "reversed"),
-                    models.Q(("arrived", models.F("amount")), ("status", "paid")),
-                    models.Q(("arrived", 0), ("method", "b2c"), ("status", "failed")),
-                    models.Q(
-                        ("arrived__lt", models.F("amount")),
-                        ("method", "b2c"),
-                        ("status__in", ["on_its_way", "partly"]),
-                    ),
-                    _connector="OR",
-                ),
-                name="payout_status_follows_what_arrived",
             ),
         ),
     ]

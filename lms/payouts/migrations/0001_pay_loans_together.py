@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("loans", "0004_post_products_to_their_accounts"),
-        ("payments", "0006_let_payouts_be_on_their_way"),
+        ("payments", "0008_hold_payouts_to_their_status"),
         ("staff", "0002_seed_holidays"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

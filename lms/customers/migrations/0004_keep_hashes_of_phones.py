@@ -1,5 +1,4 @@
-import django.db.models.functions.text
-from django.db import migrations, models
+from django.db import migrations
 
 import lms.customers.models
 from lms import phones
@@ -33,15 +32,4 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunPython(fill, migrations.RunPython.noop),
-        migrations.AddIndex(
-            model_name="customer",
-            index=models.Index(fields=["phone_hash"], name="customer_by_phone_hash"),
-        ),
-        migrations.AddIndex(
-            model_name="customer",
-            index=models.Index(
-                django.db.models.functions.text.Substr("phone", 10, 3),
-                name="customer_by_phone_end",
-            ),
-        ),
     ]
