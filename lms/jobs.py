@@ -115,9 +115,9 @@ def see_to_payouts() -> str:
     customers cannot be paid from this machine.
     """
     on = dates.today()
-    batches = payouts.pay_batches(on=on, at=dates.now())
-    sent = mpesa.send_waiting(at=dates.now())
     back = payouts.take_back_failed(on=on)
+    batches = payouts.pay_batches(on=on, clock=dates.now)
+    sent = mpesa.send_waiting(clock=dates.now)
     asked = mpesa.query_due(now=dates.now())
     return f"{batches} of batches, {sent} sent, {back} taken back, {asked} asked about"
 

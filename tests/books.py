@@ -119,7 +119,8 @@ def _drawers_are_their_movements(booked: dict[str, Decimal]) -> None:
 def _payouts_are_their_parts(booked: dict[str, Decimal]) -> None:
     promised = ZERO
     for payout in Payout.objects.filter(method=Payout.Method.B2C).exclude(status="reversed"):
-        paid = sum((part.amount for part in payout.parts.filter(status="paid")), ZERO)
+        arrived = payout.parts.filter(status="paid", is_adrift=False)
+        paid = sum((part.amount for part in arrived), ZERO)
         assert payout.arrived == paid
         promised += payout.amount - paid
     assert -booked[chart.PAYOUTS_ON_THEIR_WAY] == promised

@@ -34,7 +34,8 @@ upfront_credit       | these fees given back as credit      | 4020 2030      | 2
 refund               | customer credit paid back            | 2020           | money 1160 2025
 payout_arrived       | Safaricom paid it                    | 2025           | 1021
 payout_late          | paid after it had been taken back    | 1050           | 1021
-payout_taken_up      | such money, for what it was sent for | 2025           | 1050
+payout_taken_up      | such money, for what it was sent for | 2025           | 1050 1160
+payout_taken_up      | held by another branch               | 1160           | 1050
 disbursement         | paid out to the customer             | 1110           | money 1160 2025
 disbursement         | interest of the schedule             | 1120           | 2040
 disbursement         | interest that grace makes principal  | 1110           | 2045

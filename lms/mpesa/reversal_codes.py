@@ -16,6 +16,7 @@ class Explanation:
 
     meaning: str
     advice: str
+    is_certain: bool = True  # False: it may have been sent back all the same
 
 
 _SETTINGS = "Report it to head office: a setting at Safaricom is wrong. Then ask for it again."
@@ -36,7 +37,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Bring float to the utility account, then ask for it again.",
     ),
     "11": Explanation("Our paybill is not active.", _SETTINGS),
-    "15": Explanation("Safaricom has this request already.", _BY_HAND),
+    "15": Explanation("Safaricom has this request already.", _BY_HAND, is_certain=False),
     "17": Explanation("M-Pesa failed inside.", _AGAIN),
     "21": Explanation("Our API user may not reverse payments.", _SETTINGS),
     "26": Explanation("M-Pesa is too busy.", _AGAIN),
@@ -45,7 +46,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     "2028": Explanation("Our paybill may not reverse payments.", _SETTINGS),
     "8006": Explanation("Our API user is locked.", _SETTINGS),
 }
-_OTHER = Explanation("Safaricom gave a code that its documents do not list.", _BY_HAND)
+_OTHER = Explanation(
+    "Safaricom gave a code that its documents do not list.", _BY_HAND, is_certain=False
+)
 
 
 def sent_back(result_code: str) -> bool:

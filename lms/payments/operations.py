@@ -365,14 +365,20 @@ def lock_payout(pk: int) -> Payout:
 
 
 def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
-    """Reverse a payout whose money is back or never left, with everything that it booked.
+    """Reverse a payout whose money is back or never left, with everything that its entry booked.
 
-    Runs inside the caller's transaction. Raises Refused when it is reversed already, and while it
-    is on its way: nobody knows yet whether it arrives.
+    Runs inside the caller's transaction. Raises Refused when it is reversed already. What Safaricom
+    was asked to pay is reversed only when it says that nothing of it arrives: what arrived cannot
+    be called back, and what the customer brings back is a payment.
     """
     payout = lock_payout(payout.pk)
     if payout.reversed_on:
         raise Refused(f"{payout} was reversed on {payout.reversed_on:%d %b %Y} already.")
+    if payout.arrived and payout.method == Payout.Method.B2C:
+        raise Refused(
+            f"{kes(payout.arrived)} of {payout.number} arrived by M-Pesa and cannot be called "
+            "back: what the customer brings back is taken as a payment."
+        )
     if Payout.Status.REVERSED not in Payout.NEXT.get(payout.status, ()):
         raise Refused(
             f"{payout} is {payout.get_status_display().lower()}: it can be taken back once "
@@ -381,41 +387,38 @@ def undo_payout(payout: Payout, *, reason: str, by, on: date) -> Payout:
     on = max(on, payout.entry.date)
     mirror = reverse(payout.entry, reason=reason, on=on, by=by)
     cash.undo(payout.entry, mirror, reason=reason, by=by, on=on)
-    for arrival in _arrivals(payout).filter(reversed_by=None).order_by("pk"):
-        reverse(arrival, reason=reason, on=max(on, arrival.date), by=by)
     payout.reversed_on, payout.status = on, Payout.Status.REVERSED
     payout._history_user, payout._change_reason = by, reason[:100]
     payout.save(update_fields=["reversed_on", "status"])
     return payout
 
 
-def _arrivals(payout: Payout):
-    """Return the entries that booked what Safaricom paid of a payout."""
-    return JournalEntry.objects.keyed(f"arrived:{payout.pk}:")
-
-
 class Arrival(NamedTuple):
-    """What was booked when Safaricom paid: the payout as it stands then, and the entry."""
+    """What was booked when Safaricom paid: the payout as it stands then, and the entry.
+
+    The money lies in suspense where it was no longer owed.
+    """
 
     payout: Payout
     entry: JournalEntry
+    in_suspense: bool = False
 
 
 def arrive(payout: Payout, *, amount: Decimal, reference: str, on: date) -> Arrival:
     """Book that Safaricom paid `amount` KES of a payout, under its M-Pesa receipt.
 
     Runs inside the caller's transaction; nobody is asked. What had been taken back before (a
-    failure that was none) lies in suspense until somebody takes it up. Raises Refused when the
-    receipt is booked already, and for more than was promised.
+    failure that was none), or is more than was promised, lies in suspense until somebody sees to
+    it. Raises Refused when the receipt is booked already.
     """
     payout = lock_payout(payout.pk)
     reference = normal_reference(reference)
-    if payout.status == Payout.Status.REVERSED:
-        return _book_arrival(
+    is_reversed = payout.status == Payout.Status.REVERSED
+    if is_reversed or payout.arrived + amount > payout.amount:
+        late = _book_arrival(
             payout, amount, reference, kind="payout_late", debit=chart.SUSPENSE, on=on
         )
-    if payout.arrived + amount > payout.amount:
-        raise Refused(f"{kes(payout.amount)} was promised as {payout.number}, and no more.")
+        return late._replace(in_suspense=True)
     arrival = _book_arrival(
         payout,
         amount,
@@ -460,12 +463,19 @@ def take_up(payout: Payout, late: Payout, *, amount: Decimal, reference: str, on
     that money waits in suspense, in the books of the branch of `late`.
     """
     payout = lock_payout(payout.pk)
+    owed, lies = payout.branch_id, late.branch_id
+    lines = [Line(chart.PAYOUTS_ON_THEIR_WAY, chart.SUSPENSE, amount)]
+    if owed != lies:
+        lines = [
+            Line(chart.PAYOUTS_ON_THEIR_WAY, chart.BETWEEN_BRANCHES, amount, owed),
+            Line(chart.BETWEEN_BRANCHES, chart.SUSPENSE, amount, lies),
+        ]
     post(
         kind="payout_taken_up",
         reference=f"arrived:{payout.pk}:{reference}",
         on=max(on, payout.entry.date),
         narration=f"{payout.number} was paid by M-Pesa {reference}, sent for {late.number}",
-        lines=[Line(chart.PAYOUTS_ON_THEIR_WAY, chart.SUSPENSE, amount)],
+        lines=lines,
         branch_id=payout.branch_id,
         by=None,
         subject=payout.number,
@@ -473,9 +483,7 @@ def take_up(payout: Payout, late: Payout, *, amount: Decimal, reference: str, on
     payout.arrived += amount
     if not Payout.objects.filter(reference=reference).exists():
         payout.reference = reference
-    payout.status = (
-        Payout.Status.PAID if payout.arrived == payout.amount else Payout.Status.ON_ITS_WAY
-    )
+    payout.status = Payout.Status.PAID if payout.arrived == payout.amount else Payout.Status.PARTLY
     payout._history_user, payout._change_reason = None, f"Arrived: {reference}"
     payout.save(update_fields=["arrived", "reference", "status"])
     return payout

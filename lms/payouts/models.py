@@ -26,8 +26,8 @@ class PayoutBatchQuerySet(models.QuerySet):
 class PayoutBatch(models.Model):
     """Approved loans that one person wants to pay out by M-Pesa, and another agrees to.
 
-    What was agreed is the loans and the amount of each: a loan that would bring another amount by
-    then is left out.
+    What was agreed is the loans, with the amount and the phone of each: a loan of which either is
+    another by then is left out.
     """
 
     class Status(models.TextChoices):
@@ -90,6 +90,7 @@ class BatchLoan(models.Model):
     batch = models.ForeignKey(PayoutBatch, models.PROTECT, related_name="items")
     loan = models.ForeignKey(Loan, models.PROTECT, related_name="batch_items")
     amount = MoneyField("amount (KES)")
+    phone = models.CharField("to the phone", max_length=12)
     status = models.CharField(max_length=8, choices=Status, default=Status.WAITING)
     refusal = models.CharField("why it was left out", max_length=300, blank=True)
     payout = models.OneToOneField(

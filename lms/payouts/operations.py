@@ -4,7 +4,7 @@ The books promise the money before it is sent, in one transaction with the loan.
 does not pay goes back: the loan is approved again, the credit is credit again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -57,12 +57,7 @@ def send_loan(loan: Loan, *, by, on: date, at: datetime) -> Payout:
 def _promise_loan(loan: Loan, *, by, on: date, at: datetime, agreed: Decimal | None = None):
     """Book a loan as paid out and write down what is to be sent, in the caller's transaction."""
     loan = lifecycle.disburse(loan, method=Payout.Method.B2C, reference=None, by=by, on=on)
-    payout = (
-        Payout.objects.filter(subject=loan.number, kind=Payout.Kind.DISBURSEMENT, reversed_on=None)
-        .select_related("customer")
-        .order_by("-pk")
-        .first()
-    )
+    payout = _payout_of(loan)
     if payout is None:
         raise Refused(f"{loan.number} leaves nothing to send: disburse it without M-Pesa.")
     if agreed is not None and payout.amount != agreed:
@@ -86,16 +81,37 @@ def send_credit(customer: Customer, *, amount: Decimal, by, on: date, at: dateti
 
 
 def send_rest(payout: Payout, *, by, on: date, at: datetime) -> Payout:
-    """Send again what did not arrive of a payout, as new payments. Raises Refused.
+    """Send again what did not arrive of a payout, as new payments.
 
-    For one that arrived in part, or that could not be taken back because its loan went on.
+    For one that arrived in part, or that could not be taken back because its loan went on. Raises
+    Refused for whoever might not have paid it out at first, and where a part arrived on another
+    phone than the customer has now.
     """
     with transaction.atomic():
+        _may_send(payout, by=by)
         payout = payments.set_payout_status(
             payout, Payout.Status.ON_ITS_WAY, reason="Sent again", by=by
         )
         mpesa.promise(payout, by=by, on=on, at=at)
     return _send(payout, at=at, on=on)
+
+
+def _may_send(payout: Payout, *, by) -> None:
+    """Refuse the person who had a hand in what a payout pays, and a phone that changed since."""
+    if payout.kind == Payout.Kind.REFUND:
+        taken = payout.refunds.filter(payment__taken_by=by).select_related("payment").first()
+        if taken is not None:
+            raise Refused(f"You took {taken.payment.number} yourself: someone else must send it.")
+    else:
+        loan = Loan.objects.get(pk=Loan.key_of(payout.subject))
+        if loan.approved_by_id == by.pk:
+            raise Refused(f"You approved {loan.number}: someone else must send the money.")
+    last = payout.parts.filter(status=B2cPayment.Status.PAID).last()
+    if last is not None and mpesa.phone_of(payout.customer) != last.phone:
+        raise Refused(
+            f"A part arrived on {phones.show(last.phone)}, and the customer's phone is another "
+            "now: find out which is right."
+        )
 
 
 def _send(payout: Payout, *, at: datetime, on: date) -> Payout:
@@ -183,36 +199,70 @@ def _take_up_if_free(part: B2cPayment, *, on: date) -> bool:
 def take_up(part: B2cPayment, *, by, on: date) -> Payout:
     """Let money that left after its payout was taken back pay for what it was sent for after all.
 
-    The loan runs again, or the credit is paid back again. Raises Refused where that was paid in
-    another way meanwhile, or would be another amount: the money waits in suspense.
+    The loan runs again, or the credit is paid back again, with all that left late of the same
+    payout. What is still missing of it can be sent. Raises Refused where it was paid in another way
+    meanwhile, or would be another amount: the money waits in suspense.
     """
     with transaction.atomic():
-        part = B2cPayment.objects.select_for_update().get(pk=part.pk)
-        late = part.payout
-        if not part.is_adrift:
+        late = Payout.objects.get(pk=part.payout_id)
+        adrift = B2cPayment.objects.select_for_update().filter(payout=late, is_adrift=True)
+        parts = list(adrift.order_by("pk"))
+        if not parts:
             raise Refused(f"{part.number} is not in suspense.")
-        if late.kind == Payout.Kind.REFUND:
-            payout = payments.refund_credit(
-                late.customer,
-                amount=late.amount,
-                method=Payout.Method.B2C,
-                reference=None,
-                by=by,
-                on=on,
-            )
-        else:
-            loan = Loan.objects.get(pk=Loan.key_of(late.subject))
-            lifecycle.disburse(loan, method=Payout.Method.B2C, reference=None, by=by, on=on)
-            payout = Payout.objects.filter(subject=loan.number, reversed_on=None).latest("pk")
-        if payout.amount != part.amount:
+        payout = _begun(late) or _again(late, by=by, on=on)
+        total = sum((each.amount for each in parts), ZERO)
+        if payout.amount != late.amount or payout.arrived + total > payout.amount:
             raise Refused(
-                f"{kes(part.amount)} left, and it would be {kes(payout.amount)} now: it waits in "
-                "suspense."
+                f"{kes(total)} left for {kes(late.amount)}, and {kes(payout.amount)} would be owed "
+                "now: it waits in suspense."
             )
-        payout = payments.take_up(payout, late, amount=part.amount, reference=part.receipt, on=on)
-        part.payout, part.is_adrift = payout, False
-        part.note(by=by, reason=f"Taken up as {payout.number}", fields=("payout", "is_adrift"))
+        for each in parts:
+            payout = payments.take_up(
+                payout, late, amount=each.amount, reference=each.receipt, on=on
+            )
+            each.payout, each.is_adrift = payout, False
+            each.note(by=by, reason=f"Taken up as {payout.number}", fields=("payout", "is_adrift"))
     return payout
+
+
+def _begun(late: Payout) -> Payout | None:
+    """Return the payout that a first part of a late one was taken up as, or None."""
+    begun = Payout.objects.filter(
+        method=Payout.Method.B2C,
+        kind=late.kind,
+        subject=late.subject,
+        status=Payout.Status.PARTLY,
+    )
+    return begun.exclude(pk=late.pk).order_by("-pk").first()
+
+
+def _again(late: Payout, *, by, on: date) -> Payout:
+    """Book once more what a payout paid for that had been taken back. Raises Refused."""
+    if late.status != Payout.Status.REVERSED:
+        raise Refused(
+            f"{late.number} is {late.get_status_display().lower()}: more left than was owed. Ask "
+            "the customer to give it back."
+        )
+    if late.kind != Payout.Kind.REFUND:
+        loan = Loan.objects.get(pk=Loan.key_of(late.subject))
+        lifecycle.disburse(loan, method=Payout.Method.B2C, reference=None, by=by, on=on)
+        if (payout := _payout_of(loan)) is None:
+            raise Refused(f"{loan.number} leaves nothing to send now: it waits in suspense.")
+        return payout
+    payout = payments.refund_credit(
+        late.customer, amount=late.amount, method=Payout.Method.B2C, reference=None, by=by, on=on
+    )
+    if payout.branch_id != late.branch_id:
+        raise Refused(f"The credit lies in {payout.branch} now: it waits in suspense.")
+    return payout
+
+
+def _payout_of(loan: Loan) -> Payout | None:
+    """Return the standing disbursement of a loan, or None where nothing was left to send."""
+    standing = Payout.objects.filter(
+        subject=loan.number, kind=Payout.Kind.DISBURSEMENT, reversed_on=None
+    )
+    return standing.select_related("customer").order_by("-pk").first()
 
 
 # --- A fate that nobody knows --------------------------------------------------------------------
@@ -229,7 +279,7 @@ def ask_to_settle(part: B2cPayment, *, reason: str, by, on: date) -> Approval:
         summary=f"{part} did not arrive",
         reason=reason,
         by=by,
-        payload={"part": part.pk},
+        payload={"part": part.pk, "sent_at": _written(part.sent_at)},
         diff=f"{part.payout.number} of {part.payout.subject} is taken back: it can be paid again.",
         branch_id=part.payout.branch_id,
     )
@@ -239,10 +289,16 @@ def settle_by_hand(approval: Approval, *, reason: str, by, on: date) -> Payout:
     """Count a payment as failed, as a second person agreed, and take its payout back."""
     with transaction.atomic():
         staff.decide(approval, approve=True, reason=reason, by=by)
-        part = B2cPayment.objects.get(pk=approval.payload["part"])
+        part = B2cPayment.objects.select_for_update().get(pk=approval.payload["part"])
+        if approval.payload["sent_at"] != _written(part.sent_at):
+            raise Refused(f"{part.number} was sent again since this was asked: ask anew.")
         part = mpesa.settle_as_failed(part, reason=approval.reason, by=by)
     take_back_if_free(part.payout, on=on)
     return Payout.objects.get(pk=part.payout_id)
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
 
 
 # --- Batches -------------------------------------------------------------------------------------
@@ -305,7 +361,15 @@ def prepare_batch(loans: Sequence[Loan], *, note: str, by, on: date, at: datetim
         try:
             with transaction.atomic():
                 history.create(
-                    [BatchLoan(batch=batch, loan=each.loan, amount=each.amount) for each in wanted],
+                    [
+                        BatchLoan(
+                            batch=batch,
+                            loan=each.loan,
+                            amount=each.amount,
+                            phone=mpesa.phone_of(each.loan.customer),
+                        )
+                        for each in wanted
+                    ],
                     by=by,
                     reason="Prepared",
                 )
@@ -379,22 +443,26 @@ def _free(approval: Approval, status: str, *, reason: str, by) -> PayoutBatch:
     return batch
 
 
-def pay_batches(*, on: date, at: datetime) -> int:
+def pay_batches(*, on: date, clock: Callable[[], datetime]) -> int:
     """Pay out the loans of every batch that was agreed to; return how many were sent.
 
     A loan that is refused by now is left out, with the reason, and stops no other. Run again after
-    a crash, it goes on where that stopped.
+    a crash, it goes on where that stopped. `clock` tells when each is sent. Raises Refused, and
+    leaves the batches, while customers cannot be paid from this machine.
     """
-    return sum(_pay_batch(batch, on=on, at=at) for batch in PayoutBatch.objects.being_paid())
+    batches = list(PayoutBatch.objects.being_paid())
+    if batches:
+        mpesa.must_be_set_up()
+    return sum(_pay_batch(batch, on=on, clock=clock) for batch in batches)
 
 
-def _pay_batch(batch: PayoutBatch, *, on: date, at: datetime) -> int:
+def _pay_batch(batch: PayoutBatch, *, on: date, clock: Callable[[], datetime]) -> int:
     sent = 0
     for key in batch.items.filter(status=BatchLoan.Status.WAITING).values_list("pk", flat=True):
-        payout = _pay_item(key, batch=batch, on=on, at=at)
+        payout = _pay_item(key, batch=batch, on=on, at=clock())
         if payout is not None:
             sent += 1
-            _send(payout, at=at, on=on)
+            _send(payout, at=clock(), on=on)
     with transaction.atomic():
         batch = PayoutBatch.objects.select_for_update().get(pk=batch.pk)
         waits = batch.items.filter(status=BatchLoan.Status.WAITING).exists()
@@ -405,6 +473,14 @@ def _pay_batch(batch: PayoutBatch, *, on: date, at: datetime) -> int:
     return sent
 
 
+def _must_be_as_agreed(item: BatchLoan) -> None:
+    if (phone := mpesa.phone_of(item.loan.customer)) != item.phone:
+        raise Refused(
+            f"{phones.show(item.phone)} was agreed to, and the customer's phone is "
+            f"{phones.show(phone)} now."
+        )
+
+
 def _pay_item(key: int, *, batch: PayoutBatch, on: date, at: datetime) -> Payout | None:
     """Promise one loan of a batch; return its payout, or None where it is done or refused."""
     with transaction.atomic():
@@ -413,6 +489,7 @@ def _pay_item(key: int, *, batch: PayoutBatch, on: date, at: datetime) -> Payout
             return None
         try:
             with transaction.atomic():
+                _must_be_as_agreed(item)
                 item.payout = _promise_loan(
                     item.loan, by=batch.prepared_by, on=on, at=at, agreed=item.amount
                 )

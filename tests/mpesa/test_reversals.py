@@ -275,7 +275,6 @@ def test_the_database_itself_holds_it(daraja, door):
         ("21", "may not reverse"),
         ("2001", "refused the API user"),
         ("R000002", "does not know the receipt"),
-        ("777", "its documents do not list"),
     ],
 )
 def test_a_failure_frees_the_payment_and_says_why(daraja, door, code, meaning, loan):
@@ -672,3 +671,19 @@ def test_a_rejected_request_sends_nothing(daraja, door):
 
     payment.refresh_from_db()
     assert (payment.is_going_back, Reversal.objects.count()) == (False, 0)
+
+
+@pytest.mark.parametrize("code", ["15", "4999", "777777"])
+def test_a_code_that_proves_no_failure_frees_nothing_and_is_asked_about(daraja, door, code):
+    payment = paid(daraja, door)
+    next_answer(daraja, "timeout")
+    row = approve(ask(payment))
+    deliver(daraja, door)
+
+    callback = told(row, code=code)
+
+    row.refresh_from_db()
+    payment.refresh_from_db()
+    assert (row.status, payment.is_going_back) == (Status.UNKNOWN, True)
+    assert row.next_query_at is not None
+    assert "Whether it went back is asked." in callback.note

@@ -49,7 +49,7 @@ def test_many_workers_at_once_send_what_waits_once(safaricom, monkeypatch):
         for end in ("71", "72", "73"):
             payouts.send_loan(approved(end), by=factories.mutua(), on=DAY, at=AT)
 
-    together(lambda _: mpesa.send_waiting(at=AT), *range(5))
+    together(lambda _: mpesa.send_waiting(clock=lambda: AT), *range(5))
     safaricom.deliver()
 
     assert [paid.times for paid in safaricom.simulator.paid.asked.values()] == [1, 1, 1]

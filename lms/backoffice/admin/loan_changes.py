@@ -255,7 +255,9 @@ class UndoChangeDialog(LoanDialog):
     def subject(self) -> str:
         if self.change is None:
             return f"{self.loan.number} was not changed."
-        made = f"{dates.show(self.change.made_on)} by {self.change.made_by}"
+        made = dates.show(self.change.made_on)
+        if self.change.made_by:
+            made += f" by {self.change.made_by}"
         return f"{self.change}, {made}: {self.change.summary}. Reason: {self.change.reason}"
 
 

@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from lms import dates, money, phones
-from lms.backoffice.admin.mpesa_asking import Asking
+from lms.backoffice.admin.mpesa_asking import Asking, ReceiptDialog
 from lms.backoffice.admin.mpesa_story import story_of_b2c
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.forms import ReasonDialog, StaffDialog
@@ -90,9 +90,10 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
         ),
     )
     readonly_fields = ("shown_phone", "shown_amount")
-    actions_detail = ("ask_now", "send_same", "settle", "take_up")
+    actions_detail = ("ask_now", "ask_receipt", "send_same", "settle", "take_up")
     offers = {
         "ask_now": must_be_asked,
+        "ask_receipt": must_be_asked,
         "send_same": lambda part: part.may_be_sent_again,
         "settle": lambda part: part.status == Status.UNRESOLVED,
         "take_up": lambda part: part.is_adrift,
@@ -143,6 +144,30 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
 
         return self.perform(
             request, object_id, ask, form, done=lambda part: f"Safaricom was asked about {part}."
+        )
+
+    @action(
+        description="Ask about a receipt",
+        permissions=["ask"],
+        icon="travel_explore",
+        dialog={
+            "title": "Ask Safaricom about the receipt of this payment",
+            "description": "As the portal or the customer's message from M-Pesa shows it. If "
+            "Safaricom confirms it, the payment is booked as paid.",
+            "form_class": ReceiptDialog,
+            "form_submit_text": "Ask",
+        },
+    )
+    def ask_receipt(self, request, form, object_id):
+        def ask(part, *, by, on, receipt):
+            return mpesa.ask_payout(part, by=by, at=dates.now(), receipt=receipt)
+
+        return self.perform(
+            request,
+            object_id,
+            ask,
+            form,
+            done=lambda inquiry: f"{inquiry.number}: {inquiry.get_status_display().lower()}.",
         )
 
     @action(
@@ -271,7 +296,7 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
 # --- Batches -------------------------------------------------------------------------------------
 class BatchLoanInline(ReadOnlyTabular):
     model = BatchLoan
-    fields = ("loan", "amount", "status", "refusal", "payout", "arrived")
+    fields = ("loan", "amount", "phone", "status", "refusal", "payout", "arrived")
     readonly_fields = fields
     show_change_link = False
     verbose_name_plural = "loans"

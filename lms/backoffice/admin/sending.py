@@ -189,7 +189,13 @@ class PayoutSending(Sending):
     """Sees to a payout by M-Pesa that did not arrive, or only in part, on its page."""
 
     def has_disburse_permission(self, request: HttpRequest, obj=None) -> bool:
-        return request.user.has_perm("loans.disburse_loan")
+        """Whoever may pay out what it is: a loan, or credit."""
+        if obj is None:
+            return request.user.has_perm("loans.disburse_loan")
+        payout = self.record_of(request, obj)
+        is_refund = payout is not None and payout.kind == Payout.Kind.REFUND
+        wanted = "payments.refund_payment" if is_refund else "loans.disburse_loan"
+        return request.user.has_perm(wanted)
 
     @action(
         description="Send the rest again",

@@ -37,7 +37,14 @@ class LoanChange(models.Model):
     summary = models.CharField(max_length=200)
     reason = models.CharField(max_length=200)
     made_on = models.DateField("from")
-    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Nobody where a payment that came by itself was more than was due.",
+    )
     made_at = models.DateTimeField("recorded", auto_now_add=True)
     entry = models.ForeignKey(JournalEntry, models.PROTECT, null=True, related_name="+")
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, related_name="+")

@@ -109,6 +109,7 @@ def _is_simple(payment: Payment, loan: Loan) -> bool:
     return (
         loan.status == Loan.Status.ACTIVE
         and payment.status == Payment.Status.UNALLOCATED
+        and not payment.is_going_back
         and payment.method != Payment.Method.REWARD
         and loan.surplus not in prepaying.KEPT_BY
     )

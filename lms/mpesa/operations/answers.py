@@ -11,7 +11,7 @@ from lms.mpesa.models import B2cPayment, Callback, Inquiry, MpesaBalance, MpesaP
 from lms.mpesa.operations.inbox import Receipt, money, settle
 from lms.mpesa.operations.inquiries import our_shortcodes
 from lms.mpesa.operations.payout_answers import apply_fate
-from lms.mpesa.operations.payouts import note_unknown_there
+from lms.mpesa.operations.payouts import note_known_there
 from lms.mpesa.operations.sent_back import apply_status_of_reversed
 from lms.mpesa.results import (
     Found,
@@ -67,7 +67,7 @@ def apply_status(callback: Callback, result: Result, *, at: datetime) -> Receipt
         return None
     if not result.success:
         if inquiry.b2c_id and result.result_code == UNKNOWN_THERE:
-            note_unknown_there(inquiry)
+            note_known_there(inquiry.b2c, is_known=False)
         return _fail(callback, inquiry, result, at=at)
     try:
         found = fate_of(result) if inquiry.b2c_id else payment_of(result)

@@ -100,11 +100,16 @@ def ask_about(payment: Payment, *, by, at: datetime) -> Inquiry:
     return ask_payment(payment.reference, by=by, at=at, payment=payment)
 
 
-def ask_payout(part: B2cPayment, *, by, at: datetime) -> Inquiry:
-    """Ask what became of a payment to a customer, by its receipt or else by our own id.
+def ask_payout(part: B2cPayment, *, by, at: datetime, receipt: str = "") -> Inquiry:
+    """Ask what became of a payment to a customer, by a receipt or else by our own id.
 
-    Its fate is written down when the answer comes. Raises Refused as `ask_balances`.
+    `receipt` is what the customer or Safaricom's portal shows. The fate is written down when the
+    answer comes. Raises Refused for what is not a receipt, and as `ask_balances`.
     """
+    try:
+        receipt = read_receipt(normal_reference(receipt), "receipt") if receipt else part.receipt
+    except MalformedCallback:
+        raise Refused(f"“{receipt}” is not an M-Pesa receipt.", field="receipt") from None
     urls = answer_addresses(Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
     _refuse_repeat(Inquiry.objects.filter(kind=Kind.PAYOUT, b2c=part), at=at)
     shortcode = our_shortcodes()[-1]
@@ -112,14 +117,14 @@ def ask_payout(part: B2cPayment, *, by, at: datetime) -> Inquiry:
         Inquiry(
             kind=Kind.PAYOUT,
             shortcode=shortcode,
-            receipt=part.receipt or "",
+            receipt=receipt or "",
             b2c=part,
             asked_by=by,
             asked_at=at,
         )
     )
     outcome = Daraja(by=by, about=inquiry.number).transaction_status(
-        part.receipt or "", originator_id=part.originator_id, shortcode=shortcode, **urls
+        receipt or "", originator_id=part.originator_id, shortcode=shortcode, **urls
     )
     return _record_outcome(inquiry, outcome)
 

@@ -6,6 +6,7 @@ ours with the right amount, receiver and id is believed; the rest waits for a pe
 
 from datetime import date, datetime
 
+from lms import phones
 from lms.dates import day_of
 from lms.money import kes
 from lms.mpesa.callbacks import MalformedCallback, is_phone_of
@@ -23,6 +24,7 @@ from lms.mpesa.results import (
     number_of,
     payout_of,
 )
+from lms.payments.models import Payment, Payout
 
 Status = B2cPayment.Status
 Fate = Callback.Status
@@ -57,6 +59,7 @@ def apply_b2c_timeout(callback: Callback, result: Result, *, at: datetime) -> No
 def apply_fate(callback: Callback, inquiry: Inquiry, found: Found, *, at: datetime) -> None:
     """Write down what Safaricom knows of a payment it was asked about."""
     row = callback.b2c
+    payouts.note_known_there(row, is_known=True)
     if found.standing == Standing.COMPLETED:
         paid = PaidOut(found.receipt, found.amount, found.payee, found.paid_at)
         said = f"Safaricom says {found.status}"
@@ -89,15 +92,16 @@ def apply_paid(
         note = f"{row.number} is {kes(row.amount)}, not {kes(paid.amount)}."
         return settle(callback, Fate.REVIEW, note, at=at)
     receiver = paid.receiver.partition(" - ")[0].strip()
-    if receiver and not is_phone_of(receiver, phone=row.phone):
+    is_ours = is_phone_of(receiver, phone=row.phone) or phones.parse(receiver) == row.phone
+    if receiver and not is_ours:
         note = f"{row.number} was sent to {row.phone}, not to {receiver}."
         return settle(callback, Fate.REVIEW, note, at=at)
     if row.status == Status.PAID:
         same = row.receipt == paid.receipt
         note = f"{row.number} was paid with {row.receipt} before."
         return settle(callback, Fate.DUPLICATE if same else Fate.REVIEW, note, at=at)
-    if B2cPayment.objects.filter(receipt=paid.receipt).exclude(pk=row.pk).exists():
-        note = f"Receipt {paid.receipt} paid something else."
+    if _is_of_something_else(paid.receipt, row):
+        note = f"Receipt {paid.receipt} is that of something else in the books."
         return settle(callback, Fate.REVIEW, note, at=at)
     payouts.pay(
         row,
@@ -110,8 +114,18 @@ def apply_paid(
     )
     note = f"{row.number} is paid."
     if row.is_adrift:
-        note = f"{row.number} was paid after {row.payout.number} had been taken back."
+        note = f"{row.number} was paid though {row.payout.number} was no longer owed: in suspense."
     return settle(callback, Fate.APPLIED, note, at=at)
+
+
+def _is_of_something_else(receipt: str, row: B2cPayment) -> bool:
+    """Tell whether a receipt is booked already: money that came in, or that went out otherwise."""
+    others = Payout.objects.filter(reference=receipt).exclude(pk=row.payout_id)
+    return (
+        B2cPayment.objects.filter(receipt=receipt).exclude(pk=row.pk).exists()
+        or Payment.objects.filter(reference=receipt).exists()
+        or others.exists()
+    )
 
 
 def _day_of(callback: Callback, paid_at: datetime | None) -> date:

@@ -3,6 +3,8 @@
 Locks are taken in one order: callback, payment to the customer, inquiry, payout.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -10,7 +12,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from lms import money, phones
+from lms import dates, money, phones
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Account
@@ -18,7 +20,7 @@ from lms.money import kes
 from lms.mpesa import limits
 from lms.mpesa.callbacks import clean
 from lms.mpesa.client import Daraja, Outcome, State
-from lms.mpesa.models import B2cPayment, Callback, Inquiry
+from lms.mpesa.models import B2cPayment, Callback
 from lms.mpesa.operations.addresses import answer_addresses
 from lms.mpesa.operations.inquiries import JustAsked, ask_payout
 from lms.payments import operations as payments
@@ -97,9 +99,15 @@ def promise(
     """Write down the payments in which a payout, or `amount` KES of it, is to be sent.
 
     Inside the transaction that books it: after its commit each is sent. Raises Refused while
-    M-Pesa is not set up, for a phone or sum it does not take, and beyond the limits of the day.
+    M-Pesa is not set up, for a phone or sum it does not take, beyond the limits of the day, and
+    while money that left for the same before lies in suspense.
     """
     must_be_set_up()
+    if adrift_for(payout.subject, kind=payout.kind).exists():
+        raise Refused(
+            f"Money that left for {payout.subject} before lies in suspense: see to that first, "
+            "under M-Pesa payouts."
+        )
     amount = payout.amount - payout.arrived if amount is None else amount
     phone = phone_of(payout.customer)
     parts = parts_of(amount)
@@ -156,31 +164,72 @@ def _send(part: B2cPayment, *, claim: str, at: datetime, by=None) -> B2cPayment:
         row = B2cPayment.objects.select_for_update().get(pk=part.pk)
         if row.status != claim:
             return row
+        is_repeat = row.sent_at is not None
+        if why := _no_longer_owed(row):
+            if is_repeat:
+                raise Refused(f"{row.number} is not sent again: {why}")
+            fail(row, code="", description=why, by=by, reason=f"Not sent: {why}")
+            return row
+        if not is_repeat:
+            _count_for(row, on=dates.day_of(at))
         row.sent_at, row.next_query_at, row.is_unknown_there = at, at + QUERY_AFTER[0], False
         row.move_to(
             Status.SENDING,
             by=by or row.requested_by,
             reason="Being sent",
-            fields=("sent_at", "next_query_at", "is_unknown_there"),
+            fields=("sent_at", "next_query_at", "is_unknown_there", "requested_on"),
         )
     outcome = Daraja(by=by or row.requested_by, about=row.number).pay_customer(
         originator_id=row.originator_id, phone=row.phone, amount=row.amount, **urls
     )
+    if is_repeat and outcome.state == State.REJECTED:
+        # It says nothing of the first time: that is asked about on.
+        outcome = replace(outcome, state=State.UNKNOWN)
     return _record_outcome(row, outcome)
 
 
-def send_waiting(*, at: datetime) -> int:
+def _no_longer_owed(row: B2cPayment) -> str:
+    """Return why a locked payment must not leave any more, or "" where it is still owed.
+
+    A late success may have paid it while it waited.
+    """
+    payout = payments.lock_payout(row.payout_id)
+    if payout.status != Payout.Status.ON_ITS_WAY:
+        return f"{payout.number} is {payout.get_status_display().lower()}."
+    if payout.arrived + row.amount > payout.amount:
+        return f"{kes(payout.arrived)} of {payout.number} arrived already."
+    if adrift_for(payout.subject, kind=payout.kind).exists():
+        return f"Money for {payout.subject} lies in suspense: see to that first."
+    return ""
+
+
+def adrift_for(subject: str, *, kind: str):
+    """Return payments for a loan or customer that left though they were no longer owed."""
+    return B2cPayment.objects.filter(
+        is_adrift=True, payout__subject=subject, payout__kind=kind
+    ).order_by("pk")
+
+
+def _count_for(row: B2cPayment, *, on: date) -> None:
+    """Let a payment that never left count for the day it leaves on. Raises Refused."""
+    if row.requested_on != on:
+        must_be_within_limits(row.amount, phone=row.phone, on=on)
+        row.requested_on = on
+
+
+def send_waiting(*, clock: Callable[[], datetime]) -> int:
     """Send what a crash left waiting; return how many were tried.
 
-    What waited for more than an hour is left for a person. Raises Refused as `send`.
+    What waited for more than an hour is left for a person. `clock` tells when each is sent.
+    Raises Refused as `send`.
     """
-    stale = B2cPayment.objects.waiting().filter(requested_at__lt=at - SENT_WITHIN)
+    stale = B2cPayment.objects.waiting().filter(requested_at__lt=clock() - SENT_WITHIN)
     with transaction.atomic():
         for row in stale.select_for_update():
             row.move_to(Status.UNRESOLVED, by=None, reason="Waited too long to be sent by itself")
     waiting = list(B2cPayment.objects.waiting()[:100])
     for row in waiting:
-        send(row, at=at)
+        send(row, at=clock())
     return len(waiting)
 
 
@@ -219,12 +268,12 @@ def pay(
 ) -> None:
     """Write down and book that Safaricom paid a locked payment, inside the caller's transaction.
 
-    What was taken back before lies in suspense then, until `payouts` takes it up.
+    What was no longer owed lies in suspense then, until somebody sees to it.
     """
     row.receipt, row.receiver, row.paid_at = receipt, receiver, paid_at
     row.result_code, row.result_desc = code[:32], description[:200]
-    payout, row.entry = payments.arrive(row.payout, amount=row.amount, reference=receipt, on=on)
-    row.is_adrift = payout.status == Payout.Status.REVERSED
+    arrival = payments.arrive(row.payout, amount=row.amount, reference=receipt, on=on)
+    row.entry, row.is_adrift = arrival.entry, arrival.in_suspense
     row.move_to(
         Status.PAID,
         by=None,
@@ -313,12 +362,12 @@ def query_due(*, now: datetime, most: int = 50) -> int:
     return len(due)
 
 
-def note_unknown_there(inquiry: Inquiry) -> None:
-    """Write down that Safaricom knows nothing of a locked payment, or does again."""
-    row = inquiry.b2c
-    if row.is_undecided and not row.is_unknown_there:
-        row.is_unknown_there = True
-        row.note(by=None, reason="Unknown to Safaricom", fields=("is_unknown_there",))
+def note_known_there(row: B2cPayment, *, is_known: bool) -> None:
+    """Write down whether Safaricom knows of a locked payment that it was asked about."""
+    if row.is_undecided and row.is_unknown_there == is_known:
+        row.is_unknown_there = not is_known
+        reason = "Known to Safaricom" if is_known else "Unknown to Safaricom"
+        row.note(by=None, reason=reason, fields=("is_unknown_there",))
 
 
 def settle_as_failed(part: B2cPayment, *, reason: str, by) -> B2cPayment:

@@ -167,8 +167,22 @@ def _cannot_be_booked(
 
 
 def _fail(callback: Callback, row: Reversal, result: Result, *, at: datetime) -> None:
-    """Let go of a payment that Safaricom did not send back; never where it proved that it did."""
-    meaning = explain(result.result_code).meaning
+    """Let go of a payment that Safaricom did not send back; never where it proved that it did.
+
+    A code that proves no failure frees nothing: whether it went back is asked.
+    """
+    explained = explain(result.result_code)
+    meaning = explained.meaning
+    if not explained.is_certain and row.status not in (Status.DONE, Status.FAILED):
+        row.result_code, row.result_desc = result.result_code, result.result_desc
+        row.next_query_at = at
+        fields = ("result_code", "result_desc", "next_query_at")
+        if row.can_become(Status.UNKNOWN):
+            row.move_to(Status.UNKNOWN, by=None, reason=meaning, fields=fields)
+        else:
+            row.note(by=None, reason=meaning, fields=fields)
+        note = f"{row.number}: {meaning} Whether it went back is asked."
+        return settle(callback, Fate.IGNORED, note, at=at)
     if row.confirmed_at is not None or not row.can_become(Status.FAILED):
         note = f"{row.number} is {row.get_status_display().lower()}: {meaning}"
         return settle(callback, Fate.IGNORED, note, at=at)

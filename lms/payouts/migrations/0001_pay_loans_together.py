@@ -200,6 +200,7 @@ class Migration(migrations.Migration):
                         decimal_places=2, max_digits=14, verbose_name="amount (KES)"
                     ),
                 ),
+                ("phone", models.CharField(max_length=12, verbose_name="to the phone")),
                 (
                     "status",
                     models.CharField(
@@ -294,6 +295,7 @@ class Migration(migrations.Migration):
                         decimal_places=2, max_digits=14, verbose_name="amount (KES)"
                     ),
                 ),
+                ("phone", models.CharField(max_length=12, verbose_name="to the phone")),
                 (
                     "status",
                     models.CharField(
