@@ -8,6 +8,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from lms import routing
 from lms.errors import Refused
 from lms.ledger import chart
 from lms.ledger.models import Transfer
@@ -341,6 +342,26 @@ def test_the_terms_say_what_becomes_of_money_beyond_what_is_due(surplus, keep):
     assert left(loan) == WORKED[keep][0]
     assert (payment.allocated, payment.credited) == (20_000, 0)
     assert loan.changes.get().kind == "prepayment"
+    prove()
+
+
+def test_money_beyond_what_is_due_that_comes_by_itself_prepays_as_well():
+    loan = after_four(surplus="shorten")
+
+    payment = routing.take(
+        method="mpesa",
+        amount=D(20_000),
+        reference="UKL7AB12CD",
+        value_date=AFTER_FOUR,
+        account=loan.number,
+        by=None,
+        on=AFTER_FOUR,
+    )
+
+    change = loan.changes.get()
+    assert (change.kind, change.made_by) == ("prepayment", None)
+    assert (payment.allocated, payment.credited) == (20_000, 0)
+    assert left(loan) == WORKED["instalment"][0]
     prove()
 
 
