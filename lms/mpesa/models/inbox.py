@@ -126,22 +126,37 @@ class Callback(models.Model):
         "next attempt", null=True, editable=False, help_text="While it is received, not before."
     )
     processed_at = models.DateTimeField("processed", null=True, blank=True)
-    checkout_id = models.CharField("checkout request ID", max_length=100, blank=True, db_index=True)
-    conversation_id = models.CharField("conversation ID", max_length=100, blank=True, db_index=True)
-    receipt = models.CharField("M-Pesa receipt", max_length=20, blank=True, db_index=True)
+    checkout_id = models.CharField("checkout request ID", max_length=100, blank=True)
+    conversation_id = models.CharField("conversation ID", max_length=100, blank=True)
+    receipt = models.CharField("M-Pesa receipt", max_length=20, blank=True)
     amount = MoneyField("amount (KES)", null=True, blank=True)
     account = models.CharField("account as typed", max_length=40, blank=True)
     phone = models.CharField("payer's phone", max_length=64, blank=True)
     payer_name = models.CharField(max_length=120, blank=True)
     paid_at = models.DateTimeField("paid", null=True, blank=True)
     push = models.ForeignKey(
-        MpesaPayment, models.PROTECT, null=True, blank=True, related_name="callbacks"
+        MpesaPayment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        db_index=False,
     )
     payment = models.ForeignKey(
-        Payment, models.PROTECT, null=True, blank=True, related_name="callbacks"
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        db_index=False,
     )
     inquiry = models.ForeignKey(
-        Inquiry, models.PROTECT, null=True, blank=True, related_name="callbacks"
+        Inquiry,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        db_index=False,
     )
     b2c = models.ForeignKey(
         B2cPayment,
@@ -149,10 +164,16 @@ class Callback(models.Model):
         null=True,
         blank=True,
         related_name="callbacks",
+        db_index=False,
         verbose_name="M-Pesa payout",
     )
     reversal = models.ForeignKey(
-        Reversal, models.PROTECT, null=True, blank=True, related_name="callbacks"
+        Reversal,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="callbacks",
+        db_index=False,
     )
     pull = models.ForeignKey(
         Pull,
@@ -160,6 +181,7 @@ class Callback(models.Model):
         null=True,
         blank=True,
         related_name="callbacks",
+        db_index=False,
         verbose_name="found by",
     )
 
@@ -173,6 +195,18 @@ class Callback(models.Model):
             models.Index(fields=["account", "paid_at"], name="callback_by_account"),
             models.Index(
                 fields=["due_at", "id"], condition=Q(status="received"), name="callback_in_line"
+            ),
+            models.Index(fields=["checkout_id"], name="callback_by_checkout_id"),
+            models.Index(fields=["conversation_id"], name="callback_by_conversation_id"),
+            models.Index(fields=["receipt"], name="callback_by_receipt"),
+            # What it is about is learnt when it is applied: storing it touches none of these.
+            *(
+                models.Index(
+                    fields=[about],
+                    condition=Q(**{f"{about}__isnull": False}),
+                    name=f"callback_by_{about}",
+                )
+                for about in ("push", "payment", "inquiry", "b2c", "reversal", "pull")
             ),
         ]
 
