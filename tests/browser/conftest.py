@@ -1,13 +1,17 @@
 """Headless Chromium on a live office: Debian's browser, a real database, the loopback Daraja."""
 
 import os
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 from django_q.conf import Conf
 from playwright.sync_api import sync_playwright
 
+from lms import inbox
 from lms.mpesa.simulator import Simulator
 from tests import factories
 
@@ -59,8 +63,28 @@ def office(committed, live_server, settings, monkeypatch):
         validation_url=f"{live_server.url}/daraja/{settings.DARAJA_CALLBACK_SECRET}/validation/",
     ) as daraja:
         settings.DARAJA_URL = daraja.url
-        yield live_server.url
-        daraja.wait_until_quiet()
+        with applying():
+            yield live_server.url
+            daraja.wait_until_quiet()
+
+
+@contextmanager
+def applying():
+    """Apply callbacks meanwhile, as the process beside the web does."""
+    ends = threading.Event()
+
+    def drain() -> None:
+        while not ends.wait(0.2):
+            inbox.drain_some()
+        connection.close()
+
+    drainer = threading.Thread(target=drain)
+    drainer.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        drainer.join()
 
 
 class Desk:

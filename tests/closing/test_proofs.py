@@ -52,7 +52,7 @@ def paid(loan):
 
 def test_the_books_of_an_office_hold(paid):
     assert off() == {}
-    assert len(proofs.prove()) == 22
+    assert len(proofs.prove()) == 23
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_the_command_prints_each_proof_and_fails_on_one_that_is_off(paid):
     out = StringIO()
     call_command("prove_books", stdout=out)
     assert "Loans: principal owed" in out.getvalue()
-    assert "All 22 proofs hold." in out.getvalue()
+    assert "All 23 proofs hold." in out.getvalue()
 
     wrongly_post(chart.CASH, chart.CUSTOMER_CREDIT, "7.10")
-    with pytest.raises(CommandError, match="1 proof of 22 did not hold"):
+    with pytest.raises(CommandError, match="1 proof of 23 did not hold"):
         call_command("prove_books", stdout=out)
     assert "OFF BY 7.10" in out.getvalue()
 
