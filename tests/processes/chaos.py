@@ -26,6 +26,7 @@ STK_SHARE = 0.25
 AT_THE_SAME_TIME = 8  # customers who pay by hand
 QUIET_WITHIN = 60
 UTILITY = 100_000_000  # KES to pay out of
+PULLER = "254722000000"  # the phone nominated for pulling missed payments
 LATER = (3, 6, 16, 61)  # minutes after which payouts whose fate is open are asked about
 
 
@@ -52,7 +53,7 @@ def chaos(
     """Let customers pay and be paid for so many seconds while processes die; then recover it."""
     chance = random.Random(seed)
     port = _free_port()
-    with Simulator(initiator="testapi", utility=UTILITY) as safaricom:
+    with Simulator(initiator="testapi", utility=UTILITY, puller=PULLER) as safaricom:
         _introduce(office, safaricom, port=port)
         accounts = scenes.lend_apart(office, customers)
         phones = dict(zip(accounts, office.ask("phones_of", accounts), strict=True))
@@ -143,6 +144,7 @@ def _introduce(office: Office, safaricom: Simulator, *, port: int) -> None:
         "DARAJA_PASSKEY": "passkey",
         "DARAJA_TIMEOUT": "5",
         "DARAJA_B2C_DAY": str(UTILITY),
+        "DARAJA_PULL_NUMBER": PULLER,
         "DARAJA_CALLBACK_BASE": base,
         "DARAJA_INITIATOR": "testapi",
         "DARAJA_SECURITY_CREDENTIAL": base64.b64encode(bytes(256)).decode(),
@@ -194,6 +196,11 @@ def query_open_pushes(office: Office, safaricom: Simulator) -> None:
     office.ask("query_open_pushes")
 
 
+def pull_missed(office: Office, safaricom: Simulator) -> None:
+    """The schedule pulls the payments whose confirmation never came."""
+    office.ask("pull_missed")
+
+
 def ask_by_receipt(office: Office, safaricom: Simulator) -> None:
     """Customers show the message of a payment that the office has not: a clerk asks about it."""
     took = [taken.receipt for taken in safaricom.took]
@@ -214,4 +221,4 @@ def follow_payouts(office: Office, safaricom: Simulator) -> None:
 
 
 # In this order; what finds dropped payments by itself goes before the customers who complain.
-RECOVERY = (query_open_pushes, ask_by_receipt, follow_payouts)
+RECOVERY = (query_open_pushes, pull_missed, ask_by_receipt, follow_payouts)

@@ -327,6 +327,11 @@ def query_open_pushes() -> None:
             pass
 
 
+def pull_missed() -> str:
+    """Pull missed payments, as the schedule does."""
+    return jobs.pull_missed()
+
+
 def ask_about(receipts: list[str]) -> None:
     """Ask Safaricom about payments that customers have a message of."""
     for receipt in receipts:
