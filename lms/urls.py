@@ -18,6 +18,6 @@ urlpatterns = [
         name="report_file",
     ),
     path("admin/", admin.site.urls),
-    path("daraja/<str:secret>/<str:kind>/", views.daraja_callback, name="daraja"),
+    path(f"{views.DOOR}<str:secret>/<str:kind>/", views.daraja_callback, name="daraja"),
     path("healthz", views.healthz, name="healthz"),
 ]

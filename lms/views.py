@@ -1,7 +1,9 @@
 """The public views: Daraja's callbacks, and the health check of the machines in front."""
 
 import hmac
+import json
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +18,7 @@ from django.http import (
     JsonResponse,
     UnreadablePostError,
 )
+from django.urls import Resolver404, resolve
 from django.views.decorators.csrf import csrf_exempt
 
 from lms import dates, routing
@@ -26,11 +29,37 @@ from lms.patience import waiting_at_most
 
 log = logging.getLogger(__name__)
 
+DOOR = "daraja/"  # where Daraja posts; it refuses addresses with "mpesa" in them
 LARGEST_BODY = 64 * 1024
 KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "X-Forwarded-For")
-ACCEPTED = {"ResultCode": 0, "ResultDesc": "Success"}
+KINDS = frozenset(Callback.Kind.values)
+ACCEPTED = json.dumps({"ResultCode": 0, "ResultDesc": "Success"}).encode()
 # Seconds that a question whether a payment may be made waits for the database.
 LOOKING_UP, KEEPING = 3, 1
+
+
+class PastThePages:
+    """Leads a callback past what only the pages of people need: sessions, messages, history.
+
+    Those would take as long as storing what Daraja brings, while it waits for the answer.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(f"/{DOOR}"):
+            return self.get_response(request)
+        response = self._lead(request)
+        response._has_been_logged = True  # noqa: SLF001 - Django's log line would quote the secret
+        return response
+
+    def _lead(self, request: HttpRequest) -> HttpResponse:
+        try:
+            view, positional, named = resolve(request.path_info)
+        except Resolver404:
+            return HttpResponseNotFound()
+        return view(request, *positional, **named)
 
 
 @csrf_exempt
@@ -41,27 +70,7 @@ def daraja_callback(request: HttpRequest, secret: str, kind: str) -> HttpRespons
     line for `manage.py apply_callbacks`. A validation is answered on the spot. 404 for a wrong
     secret or kind, 503 when storing failed, which asks for the callback to be sent again.
     """
-    response = _receive(request, secret, kind)
-    response._has_been_logged = True  # noqa: SLF001 - Django's log line would quote the secret
-    return response
-
-
-def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 while the database answers, 503 while it does not."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseUnavailable:
-        return HttpResponse(
-            "database unavailable",
-            content_type="text/plain",
-            status=HTTPStatus.SERVICE_UNAVAILABLE,
-        )
-    return HttpResponse("ok", content_type="text/plain")
-
-
-def _receive(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
-    if not _is_ours(request, secret) or kind not in Callback.Kind.values:
+    if not _is_ours(request, secret) or kind not in KINDS:
         return HttpResponseNotFound()
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -76,10 +85,24 @@ def _receive(request: HttpRequest, secret: str, kind: str) -> HttpResponse:
         if kind == Callback.Kind.VALIDATION:
             return JsonResponse(_validate(request, body))
         _store_at_once(request, kind, body)
-        return JsonResponse(ACCEPTED)
+        return HttpResponse(ACCEPTED, content_type="application/json")
     except DatabaseUnavailable:
         log.exception("A callback of kind %s could not be stored.", kind)
         return _answer("Try again later.", HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 while the database answers, 503 while it does not."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseUnavailable:
+        return HttpResponse(
+            "database unavailable",
+            content_type="text/plain",
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+        )
+    return HttpResponse("ok", content_type="text/plain")
 
 
 def _is_ours(request: HttpRequest, secret: str) -> bool:

@@ -8,6 +8,7 @@ from django.test import Client, RequestFactory
 
 from lms import views
 from lms.mpesa.models import Callback
+from lms.mpesa.models.inbox import GIVEN
 from tests.mpesa.conftest import c2b_body, stk_body
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,32 @@ def test_a_callback_is_stored_in_line_and_answered(client):
 def test_storing_a_callback_is_one_statement(client, django_assert_num_queries):
     with django_assert_num_queries(1):
         post(client, c2b_body(), kind="confirmation")
+
+
+def test_what_is_stored_is_what_a_row_begins_as(client):
+    post(client, c2b_body(), kind="confirmation")
+
+    stored = Callback.objects.get()
+    made = Callback.objects.create(kind="confirmation", received_at=stored.received_at)
+    begun = [f.attname for f in Callback._meta.concrete_fields if f.name not in ("id", *GIVEN)]
+    assert [getattr(stored, name) for name in begun] == [getattr(made, name) for name in begun]
+    assert (stored.due_at, made.due_at) == (stored.received_at, stored.received_at)
+
+
+def test_a_callback_goes_past_what_only_pages_need(client):
+    answer = post(client, c2b_body(), kind="confirmation")
+
+    assert not answer.cookies
+    assert "Vary" not in answer
+    assert "X-Frame-Options" not in answer
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_address_nobody_knows_is_not_found_and_not_told_to_the_log(client, caplog):
+    answer = client.post(f"/daraja/{SECRET}/stk/again/")
+
+    assert answer.status_code == 404
+    assert SECRET not in caplog.text
 
 
 def test_safaricom_needs_no_csrf_token():
@@ -165,7 +192,7 @@ def test_when_storing_fails_safaricom_is_asked_to_try_again(client, monkeypatch)
     def fail(**fields):
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(Callback.objects, "create", fail)
+    monkeypatch.setattr(Callback.objects, "store", fail)
 
     assert post(client, stk_body()).status_code == 503
 

@@ -65,12 +65,8 @@ def record_callback(
 
     It stands in line from then on: who applies callbacks finds it there.
     """
-    return Callback.objects.create(
-        kind=kind,
-        body=body,
-        headers=dict(headers),
-        remote_addr=remote_addr,
-        received_at=at,
+    return Callback.objects.store(
+        kind=kind, body=body, headers=dict(headers), remote_addr=remote_addr, at=at
     )
 
 
