@@ -9,6 +9,7 @@ from lms.backoffice import files
 from lms.backoffice.reports import views as reports
 
 urlpatterns = [
+    path(f"{views.DOOR}<str:secret>/<str:kind>/", views.daraja_callback, name="daraja"),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/files/<path:path>", admin.site.admin_view(files.serve), name="file"),
     path("admin/reports/<slug:name>/", admin.site.admin_view(reports.show), name="report"),
@@ -18,6 +19,5 @@ urlpatterns = [
         name="report_file",
     ),
     path("admin/", admin.site.urls),
-    path(f"{views.DOOR}<str:secret>/<str:kind>/", views.daraja_callback, name="daraja"),
     path("healthz", views.healthz, name="healthz"),
 ]

@@ -31,7 +31,12 @@ log = logging.getLogger(__name__)
 
 DOOR = "daraja/"  # where Daraja posts; it refuses addresses with "mpesa" in them
 LARGEST_BODY = 64 * 1024
-KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "X-Forwarded-For")
+KEPT_HEADERS = {
+    "Content-Type": "CONTENT_TYPE",
+    "Content-Length": "CONTENT_LENGTH",
+    "User-Agent": "HTTP_USER_AGENT",
+    "X-Forwarded-For": "HTTP_X_FORWARDED_FOR",
+}
 KINDS = frozenset(Callback.Kind.values)
 ACCEPTED = json.dumps({"ResultCode": 0, "ResultDesc": "Success"}).encode()
 # Seconds that a question whether a payment may be made waits for the database.
@@ -128,8 +133,8 @@ def _validate(request: HttpRequest, body: bytes) -> dict[str, Any]:
         answer = mpesa.validate(body, knows_account=routing.knows_account)
     try:
         with waiting_at_most(KEEPING), transaction.atomic():
-            callback = _store(request, Callback.Kind.VALIDATION, body)
-            mpesa.record_answer(callback, answer, at=callback.received_at)
+            key = _store(request, Callback.Kind.VALIDATION, body)
+            mpesa.record_answer(key, answer, at=dates.now())
     except DatabaseUnavailable:
         log.exception("A validation was answered %s but not kept.", answer["ResultCode"])
     return answer
@@ -151,15 +156,15 @@ def _store_at_once(request: HttpRequest, kind: str, body: bytes) -> None:
         _store(request, kind, body)
 
 
-def _store(request: HttpRequest, kind: str, body: bytes) -> Callback:
-    """Store a callback. Who brings news of money waits as long as the database takes."""
+def _store(request: HttpRequest, kind: str, body: bytes) -> int:
+    """Store a callback, return its key. News of money waits as long as the database takes."""
     return mpesa.record_callback(
         kind=kind,
         body=body,
         headers={
-            name: "".join(mark for mark in request.headers[name] if mark.isprintable())[:200]
-            for name in KEPT_HEADERS
-            if name in request.headers
+            name: "".join(filter(str.isprintable, request.META[key]))[:200]
+            for name, key in KEPT_HEADERS.items()
+            if request.META.get(key)
         },
         remote_addr=_sender(request),
         at=dates.now(),

@@ -46,6 +46,7 @@ def _read(networks: tuple[str, ...]) -> tuple:
     )
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """Return an address, with or without a port; one of IPv4 in the dress of IPv6 as what it is."""
     text = text.strip().strip('"').partition("%")[0]

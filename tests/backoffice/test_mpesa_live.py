@@ -42,10 +42,8 @@ def pushed(loan, **fields) -> MpesaPayment:
 
 
 def answered(body: bytes) -> None:
-    callback = mpesa.record_callback(
-        kind="stk", body=body, headers={}, remote_addr=None, at=dates.now()
-    )
-    jobs.apply_callback(callback.pk)
+    key = mpesa.record_callback(kind="stk", body=body, headers={}, remote_addr=None, at=dates.now())
+    jobs.apply_callback(key)
 
 
 def pages_of(loan) -> list[str]:

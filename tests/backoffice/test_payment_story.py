@@ -54,10 +54,10 @@ def test_a_push_is_told_from_the_request_to_the_loan(as_staff, mutua, kamau, loa
         customer=loan.customer, requested_by=mutua, requested_at=dates.now(),
         checkout_request_id="ws_CO_1",
     )  # fmt: skip
-    callback = mpesa.record_callback(
+    key = mpesa.record_callback(
         kind="stk", body=stk_body(), headers={}, remote_addr=None, at=dates.now()
     )
-    jobs.apply_callback(callback.pk)
+    jobs.apply_callback(key)
     payment = Payment.objects.get()
 
     told = story(as_staff(kamau), payment)

@@ -335,11 +335,11 @@ class Incidents:
         raw = json.dumps(
             bodies.c2b(taken, shortcode=str(settings.DARAJA_SHORTCODE), version=2, balance=None)
         ).encode()
-        callback = mpesa.record_callback(
+        key = mpesa.record_callback(
             kind=Callback.Kind.VALIDATION, body=raw, headers={}, remote_addr=None, at=moment
         )
         answer = mpesa.validate(raw, knows_account=routing.knows_account)
-        mpesa.record_answer(callback, answer, at=moment)
+        mpesa.record_answer(key, answer, at=moment)
 
     def tell_balances(self, on: date) -> None:
         """Let Safaricom tell what the accounts hold: a charge is not in the books yet."""

@@ -105,12 +105,11 @@ class Till:
 
     def deliver(self, kind: str, raw: bytes, *, moment: datetime) -> Callback:
         """Store what Daraja sent and run the job that applies it."""
-        callback = mpesa.record_callback(
+        key = mpesa.record_callback(
             kind=kind, body=raw, headers=HEADERS, remote_addr="127.0.0.1", at=moment
         )
-        jobs.apply_callback(callback.pk)
-        callback.refresh_from_db()
-        return callback
+        jobs.apply_callback(key)
+        return Callback.objects.get(pk=key)
 
     def stray(
         self, account: str, amount: int, payer: str, *, on: date, branch, phone: str = ""

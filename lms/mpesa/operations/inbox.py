@@ -60,10 +60,10 @@ class Receipt:
 
 def record_callback(
     *, kind: str, body: bytes, headers: Mapping[str, str], remote_addr: str | None, at: datetime
-) -> Callback:
+) -> int:
     """Store what Daraja sent, byte for byte, before a word of it is believed; one INSERT.
 
-    It stands in line from then on: who applies callbacks finds it there.
+    Returns its key. It stands in line from then on: who applies callbacks finds it there.
     """
     return Callback.objects.store(
         kind=kind, body=body, headers=dict(headers), remote_addr=remote_addr, at=at
@@ -88,10 +88,12 @@ def validate(body: bytes, *, knows_account: Callable[[str], bool]) -> dict[str, 
     return {"ResultCode": "0", "ResultDesc": "Accepted"}
 
 
-def record_answer(callback: Callback, answer: Mapping[str, Any], *, at: datetime) -> None:
+def record_answer(callback_id: int, answer: Mapping[str, Any], *, at: datetime) -> None:
     """Write on a stored validation what Safaricom was told."""
     note = f"Answered {answer['ResultCode']} {answer['ResultDesc']}."
-    settle(callback, Callback.Status.IGNORED, note, at=at)
+    Callback.objects.filter(pk=callback_id).update(
+        status=Callback.Status.IGNORED, note=note, processed_at=at
+    )
 
 
 def attach(callback: Callback, payment: Payment, *, at: datetime) -> Callback:
