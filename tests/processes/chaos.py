@@ -19,7 +19,7 @@ from tests.processes import scenes
 from tests.processes.office import SECRET, Office, Running
 
 RATES = {
-    "duplicate": 0.20, "drop": 0.10, "reorder": 0.05, "delay": 0.05, "hang_up": 0.05,
+    "duplicate": 0.20, "drop": 0.10, "reorder": 0.10, "delay": 0.05, "hang_up": 0.05,
     "timeout": 0.05, "http500": 0.02, "html": 0.02,
 }  # fmt: skip
 STK_SHARE = 0.25
