@@ -86,10 +86,6 @@ class CallbackQuerySet(models.QuerySet):
         """The others: what was tried before, and what brings no money."""
         return self.exclude(attempts=0, kind__in=Callback.MONEY)
 
-    def line_up(self, *, at: datetime) -> int:
-        """Put these back in line, to be applied from an instant on; return how many."""
-        return self.update(status=Callback.Status.RECEIVED, due_at=at)
-
     def needing_review(self) -> Self:
         return self.filter(status__in=[Callback.Status.REVIEW, Callback.Status.FAILED])
 

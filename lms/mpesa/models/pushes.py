@@ -11,7 +11,7 @@ from simple_history.models import HistoricalRecords
 from lms import phones
 from lms.customers.models import Customer
 from lms.money import MoneyField, kes
-from lms.mpesa.models.steps import Stepwise
+from lms.mpesa.models.steps import STILL_BEING_SENT, Stepwise
 from lms.mpesa.result_codes import Explanation, Fate, explain
 from lms.payments.models import Payment
 
@@ -31,6 +31,11 @@ class MpesaPaymentQuerySet(models.QuerySet):
     def open(self) -> Self:
         """Requests whose fate is not known yet."""
         return self.filter(status__in=MpesaPayment.OPEN)
+
+    def being_sent(self, *, at: datetime) -> Self:
+        """Requests that Safaricom may be accepting at this instant: it named none of them yet."""
+        since = at - STILL_BEING_SENT
+        return self.filter(status=MpesaPayment.Status.REQUESTED, requested_at__gt=since)
 
     def needing_review(self) -> Self:
         """Requests that a person must look at: paid without a receipt, or never answered."""

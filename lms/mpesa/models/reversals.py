@@ -9,7 +9,7 @@ from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from lms.money import MoneyField, kes
-from lms.mpesa.models.steps import Stepwise
+from lms.mpesa.models.steps import STILL_BEING_SENT, Stepwise
 from lms.mpesa.reversal_codes import Explanation, explain
 from lms.payments.models import Payment
 from lms.staff.models import Approval
@@ -35,6 +35,10 @@ class ReversalQuerySet(models.QuerySet):
 
     def needing_review(self) -> Self:
         return self.filter(status=Reversal.Status.UNRESOLVED)
+
+    def being_sent(self, *, at: datetime) -> Self:
+        """Reversals that Safaricom may be accepting at this instant: it named none of them yet."""
+        return self.filter(status=Reversal.Status.SENDING, sent_at__gt=at - STILL_BEING_SENT)
 
     def answered_by(self, *, conversation_id: str, originator_id: str) -> Self:
         """Reversals to which a result with these ids is the answer; "" names none."""

@@ -1,6 +1,11 @@
 """How records of the M-Pesa room go from status to status."""
 
+from datetime import timedelta
+
 from lms.errors import Refused
+
+# Longer than Safaricom takes to accept a request, and with that to name it.
+STILL_BEING_SENT = timedelta(minutes=2)
 
 
 class Stepwise:

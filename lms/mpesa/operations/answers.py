@@ -3,12 +3,12 @@
 Each is called with its callback locked, inside the transaction that applies it.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lms.money import kes
 from lms.mpesa.callbacks import MalformedCallback, is_phone_of
 from lms.mpesa.models import B2cPayment, Callback, Inquiry, MpesaBalance, MpesaPayment
-from lms.mpesa.operations.inbox import Receipt, money, settle
+from lms.mpesa.operations.inbox import Receipt, money, of_nobody, settle
 from lms.mpesa.operations.inquiries import our_shortcodes
 from lms.mpesa.operations.payout_answers import apply_fate
 from lms.mpesa.operations.payouts import note_known_there
@@ -32,7 +32,6 @@ BALANCES = (Inquiry.Kind.BALANCE,)
 FATES = (Inquiry.Kind.STATUS, Inquiry.Kind.PAYOUT)
 Fate = Callback.Status
 UNKNOWN_THERE = "SFC_IC0003"  # Safaricom has no such payment
-STILL_BEING_ASKED = timedelta(minutes=2)  # longer than any answer to a question may take
 
 
 def apply_balances(callback: Callback, result: Result, *, at: datetime) -> None:
@@ -118,28 +117,19 @@ def _answered(
 ) -> Inquiry | None:
     """Return, locked, the question that a result answers; without one the callback is settled.
 
-    While a question is on its way its id is not known yet: the callback then waits its turn.
+    While a question is being sent, which may be it, the callback waits its turn.
     """
     callback.conversation_id = result.conversation_id or result.originator_id
+    some = Inquiry.objects.filter(kind__in=kinds).being_sent(at=at).exists()
     ours = Inquiry.objects.filter(kind__in=kinds).answered_by(
         conversation_id=result.conversation_id, originator_id=result.originator_id
     )
     found = list(ours[:2])
     if len(found) != 1:
-        since = at - STILL_BEING_ASKED
-        on_its_way = Inquiry.objects.filter(kind__in=kinds, status=Status.ASKED)
-        if on_its_way.filter(asked_at__gt=since).exists():
-            callback.save(update_fields=["conversation_id"])
-            return None
         # Balances are asked for again anyway; a payment is not.
-        is_balance = kinds == BALANCES
-        settle(
-            callback,
-            Fate.IGNORED if is_balance else Fate.REVIEW,
-            "No question of ours has this ConversationID.",
-            at=at,
-        )
-        return None
+        status = Fate.IGNORED if kinds == BALANCES else Fate.REVIEW
+        note = "No question of ours has this ConversationID."
+        return of_nobody(callback, note, some_being_sent=some, at=at, status=status)
     push_id = found[0].push_id
     if push_id:  # Requests are locked before questions.
         callback.push = MpesaPayment.objects.select_for_update().get(pk=push_id)

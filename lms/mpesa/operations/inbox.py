@@ -185,6 +185,26 @@ def settle(
     callback.save(update_fields=[*SETTLED, *fields])
 
 
+def of_nobody(
+    callback: Callback,
+    note: str,
+    *,
+    some_being_sent: bool,
+    at: datetime,
+    status: str = Callback.Status.REVIEW,
+) -> None:
+    """Settle a callback that names no request of ours, unless it may name one that is being sent.
+
+    Safaricom names a request when it accepts it, and what became of it may come before that
+    answer: then the callback stays in line. Whether some are being sent must be asked before the
+    name is looked for: one that is accepted in between has its name by then.
+    """
+    if some_being_sent:
+        callback.save(update_fields=["checkout_id", "conversation_id"])
+        return None
+    return settle(callback, status, note, at=at)
+
+
 def read_stk(callback: Callback, result: StkResult) -> None:
     """Take what an STK result says onto its row. Does not save."""
     callback.checkout_id = result.checkout_request_id
@@ -207,10 +227,11 @@ def read_confirmation(callback: Callback, payment: C2bPayment) -> None:
 def apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
     """Move the request that an STK result answers; return its money. `callback` is locked."""
     read_stk(callback, result)
+    some = MpesaPayment.objects.being_sent(at=at).exists()
     row = _push_of(result, at=callback.received_at)
     if row is None:
         note = "No request of ours has this CheckoutRequestID."
-        return settle(callback, Callback.Status.REVIEW, note, at=at)
+        return of_nobody(callback, note, some_being_sent=some, at=at)
     callback.push = row
     callback.account = row.account
     if not result.success:

@@ -156,14 +156,6 @@ def _record_outcome(asked: MpesaPayment, outcome: Outcome, *, by) -> MpesaPaymen
             row.move_to(status, by=by, reason=reason, fields=fields)
         else:
             row.note(by=by, reason=reason, fields=fields)
-    # A failure that overtook this answer named an id nobody knew: now it can be applied.
-    if row.checkout_request_id:
-        Callback.objects.filter(
-            kind=Callback.Kind.STK,
-            status=Callback.Status.REVIEW,
-            push=None,
-            checkout_id=row.checkout_request_id,
-        ).line_up(at=asked.requested_at)
     return row
 
 

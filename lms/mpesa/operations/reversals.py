@@ -18,9 +18,10 @@ from lms.money import kes
 from lms.mpesa.callbacks import clean
 from lms.mpesa.client import Daraja, Outcome, State, whole_shillings
 from lms.mpesa.models import Callback, Inquiry, Reversal
+from lms.mpesa.models.steps import STILL_BEING_SENT
 from lms.mpesa.operations.addresses import answer_addresses
 from lms.mpesa.operations.inquiries import JustAsked, ask_payment
-from lms.mpesa.operations.sent_back import STILL_BEING_SENT, let_go
+from lms.mpesa.operations.sent_back import let_go
 from lms.payments.models import Payment
 from lms.payments.operations import begin_going_back, must_not_be_going_back, undo_sent_back
 from lms.staff import operations as staff
@@ -175,14 +176,6 @@ def _record_outcome(sent: Reversal, outcome: Outcome) -> Reversal:
                 let_go(row, reason=f"not sent. {outcome.message}")
         else:
             row.note(by=None, reason=reason, fields=fields)
-    # A result that overtook this answer named an id nobody knew: now it can be applied.
-    if row.conversation_id:
-        Callback.objects.filter(
-            kind__in=[Callback.Kind.REVERSAL, Callback.Kind.REVERSAL_TIMEOUT],
-            status=Callback.Status.REVIEW,
-            reversal=None,
-            conversation_id=row.conversation_id,
-        ).line_up(at=dates.now())
     return row
 
 

@@ -4,7 +4,7 @@ Each is called with its callback locked, inside the transaction that applies it.
 in one order: callback, request, inquiry, reversal, payment.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
@@ -12,7 +12,7 @@ from lms.dates import day_of
 from lms.errors import Refused
 from lms.money import kes
 from lms.mpesa.models import Callback, Reversal
-from lms.mpesa.operations.inbox import settle
+from lms.mpesa.operations.inbox import of_nobody, settle
 from lms.mpesa.results import Found, Result
 from lms.mpesa.reversal_codes import explain
 from lms.mpesa.reversal_results import ReversalResult
@@ -21,7 +21,7 @@ from lms.payments.operations import end_going_back, undo_sent_back
 
 Status = Reversal.Status
 Fate = Callback.Status
-STILL_BEING_SENT = timedelta(minutes=2)  # longer than any answer to a request may take
+NOT_OURS = "No reversal of ours has this ConversationID."
 SAID = ("result_code", "result_desc", "transaction_id", "confirmed_at")
 
 
@@ -31,9 +31,10 @@ def apply_reversal(callback: Callback, said: ReversalResult, *, at: datetime) ->
     callback.conversation_id = result.conversation_id or result.originator_id
     callback.receipt, callback.amount = said.original, said.amount
     callback.paid_at = said.completed_at
-    row = _named(callback, result) or _unnamed(said)
+    some = Reversal.objects.being_sent(at=at).exists()
+    row = _named(result) or _unnamed(said)
     if row is None:
-        return _of_nobody(callback, at=at)
+        return of_nobody(callback, NOT_OURS, some_being_sent=some, at=at)
     callback.reversal = row
     callback.receipt = callback.receipt or row.receipt
     if not said.sent_back:
@@ -56,9 +57,10 @@ def apply_reversal(callback: Callback, said: ReversalResult, *, at: datetime) ->
 def apply_reversal_timeout(callback: Callback, result: Result, *, at: datetime) -> None:
     """Write down that Safaricom did not get round to a reversal: whether it worked is unknown."""
     callback.conversation_id = result.conversation_id or result.originator_id
-    row = _named(callback, result)
+    some = Reversal.objects.being_sent(at=at).exists()
+    row = _named(result)
     if row is None:
-        return _of_nobody(callback, at=at)
+        return of_nobody(callback, NOT_OURS, some_being_sent=some, at=at)
     callback.reversal, callback.receipt = row, row.receipt
     if row.can_become(Status.UNKNOWN):
         row.move_to(Status.UNKNOWN, by=None, reason="Timed out at Safaricom")
@@ -82,7 +84,7 @@ def apply_status_of_reversed(callback: Callback, found: Found, *, at: datetime) 
     return True
 
 
-def _named(callback: Callback, result: Result) -> Reversal | None:
+def _named(result: Result) -> Reversal | None:
     """Return, locked, the reversal that a result names."""
     found = Reversal.objects.answered_by(
         conversation_id=result.conversation_id, originator_id=result.originator_id
@@ -101,16 +103,6 @@ def _unnamed(said: ReversalResult) -> Reversal | None:
         receipt=said.original, amount=said.amount, conversation_id=None, sent_at__isnull=False
     )
     return rows.order_by("-pk").first()
-
-
-def _of_nobody(callback: Callback, *, at: datetime) -> None:
-    """Set aside what names no reversal of ours, unless one is being sent at this moment."""
-    since = at - STILL_BEING_SENT
-    if Reversal.objects.filter(status=Status.SENDING, sent_at__gt=since).exists():
-        callback.save(update_fields=["conversation_id"])
-        return None
-    note = "No reversal of ours has this ConversationID."
-    return settle(callback, Fate.REVIEW, note, at=at)
 
 
 def _succeed(callback: Callback, row: Reversal, *, at: datetime) -> None:
