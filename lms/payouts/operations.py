@@ -32,6 +32,17 @@ MOST_IN_BATCH = 500
 Status = PayoutBatch.Status
 
 
+# --- Past M-Pesa ---------------------------------------------------------------------------------
+def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) -> Loan:
+    """Pay an approved loan out in cash, by bank or by a payment that somebody made by hand.
+
+    Raises Refused as `lifecycle.disburse` does, and while money that M-Pesa sent for it before
+    lies in suspense: the customer has that already.
+    """
+    mpesa.must_not_be_adrift(loan.number, kind=Payout.Kind.DISBURSEMENT)
+    return lifecycle.disburse(loan, method=method, reference=reference, by=by, on=on)
+
+
 # --- One payout ----------------------------------------------------------------------------------
 def amount_of(loan: Loan, *, on: date) -> Decimal:
     """Return what the customer of an approved loan would be sent on a day (KES). Raises Refused."""

@@ -128,6 +128,24 @@ def test_a_loan_whose_money_lies_in_suspense_is_not_sent_again(silent):
         payouts.send_loan(loan, by=factories.mutua(), on=DAY + timedelta(days=1), at=silent.now)
 
 
+def test_a_loan_whose_money_lies_in_suspense_is_not_paid_out_in_cash_either(silent):
+    loan = approved()
+    payout = send(loan)
+    told(payout.parts.get(), code="17")
+    loan = Loan.objects.get(pk=loan.pk)
+    assert loan.status == Loan.Status.APPROVED
+    B2cPayment.objects.filter(payout=payout).update(is_adrift=True)
+
+    with pytest.raises(Refused, match="lies in suspense"):
+        payouts.disburse(
+            loan, method=Payout.Method.CASH, reference=None, by=factories.mutua(), on=DAY
+        )
+
+    B2cPayment.objects.filter(payout=payout).update(is_adrift=False)
+    payouts.disburse(loan, method=Payout.Method.CASH, reference=None, by=factories.mutua(), on=DAY)
+    assert Loan.objects.get(pk=loan.pk).status == Loan.Status.ACTIVE
+
+
 def test_a_batch_goes_to_the_phones_that_the_second_person_saw(silent):
     loan = approved()
     payouts.prepare_batch([loan], note="Friday", by=factories.mutua(), on=DAY, at=AT)

@@ -25,6 +25,7 @@ from lms.loans.models import Loan
 from lms.loans.operations import collection, instalments, lifecycle, offers, settling, upfront
 from lms.money import ZERO, kes, money
 from lms.payments.models import Method, Payment
+from lms.payouts import operations as payouts
 
 Status = Loan.Status
 
@@ -411,7 +412,7 @@ class LoanActions:
         return self.perform(
             request,
             object_id,
-            lifecycle.disburse,
+            payouts.disburse,
             form,
             done=lambda loan: f"{loan.number} is paid out; its schedule stands.",
         )

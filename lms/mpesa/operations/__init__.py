@@ -34,6 +34,7 @@ from lms.mpesa.operations.inquiries import (
 from lms.mpesa.operations.payouts import (
     left_today,
     must_be_set_up,
+    must_not_be_adrift,
     parts_of,
     phone_of,
     promise,
@@ -73,6 +74,7 @@ __all__ = [
     "forget_requests",
     "left_today",
     "must_be_set_up",
+    "must_not_be_adrift",
     "note_failure",
     "our_shortcodes",
     "parts_of",

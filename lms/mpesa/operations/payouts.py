@@ -103,11 +103,7 @@ def promise(
     while money that left for the same before lies in suspense.
     """
     must_be_set_up()
-    if adrift_for(payout.subject, kind=payout.kind).exists():
-        raise Refused(
-            f"Money that left for {payout.subject} before lies in suspense: see to that first, "
-            "under M-Pesa payouts."
-        )
+    must_not_be_adrift(payout.subject, kind=payout.kind)
     amount = payout.amount - payout.arrived if amount is None else amount
     phone = phone_of(payout.customer)
     parts = parts_of(amount)
@@ -201,6 +197,15 @@ def _no_longer_owed(row: B2cPayment) -> str:
     if adrift_for(payout.subject, kind=payout.kind).exists():
         return f"Money for {payout.subject} lies in suspense: see to that first."
     return ""
+
+
+def must_not_be_adrift(subject: str, *, kind: str) -> None:
+    """Raise Refused while money that left for a loan or customer before lies in suspense."""
+    if adrift_for(subject, kind=kind).exists():
+        raise Refused(
+            f"Money that left for {subject} before lies in suspense: see to that first, under "
+            "M-Pesa payouts."
+        )
 
 
 def adrift_for(subject: str, *, kind: str):
