@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.db import Error as DatabaseUnavailable
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.http import (
@@ -56,13 +57,18 @@ class PastThePages:
         if not request.path_info.startswith(f"/{DOOR}"):
             return self.get_response(request)
         response = self._lead(request)
+        response.headers["Content-Length"] = str(len(response.content))
         response._has_been_logged = True  # noqa: SLF001 - Django's log line would quote the secret
         return response
 
     def _lead(self, request: HttpRequest) -> HttpResponse:
         try:
+            request.get_host()
             view, positional, named = resolve(request.path_info)
         except Resolver404:
+            return HttpResponseNotFound()
+        except DisallowedHost:
+            log.warning("A callback came to a host that ALLOWED_HOSTS does not name.")
             return HttpResponseNotFound()
         return view(request, *positional, **named)
 

@@ -17,7 +17,8 @@ from django.conf import settings
 from lms import dates
 from lms.backoffice.demo.people import PASSWORD, STAFF
 
-pytestmark = pytest.mark.processes
+# With -n all of it is one worker's: the story is told once.
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(settings.BASE_DIR)
 PATIENCE = 400  # seconds; the data alone takes fifty on a quiet machine

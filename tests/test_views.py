@@ -59,6 +59,17 @@ def test_a_callback_goes_past_what_only_pages_need(client):
     assert "Vary" not in answer
     assert "X-Frame-Options" not in answer
     assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Length"] == str(len(answer.content))
+
+
+def test_a_callback_to_a_host_that_is_not_ours_is_not_found(client, settings, caplog):
+    settings.ALLOWED_HOSTS = ["office.example.co.ke"]
+
+    answer = post(client, c2b_body(), kind="confirmation", HTTP_HOST="evil.example")
+
+    assert (answer.status_code, Callback.objects.count()) == (404, 0)
+    assert "ALLOWED_HOSTS" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_an_address_nobody_knows_is_not_found_and_not_told_to_the_log(client, caplog):

@@ -58,6 +58,9 @@ DEEDS: dict[str, Deed] = {
     payouts.FATE: Deed(
         "Payout that did not arrive", payouts.settle_by_hand, "mpesa.approve_b2cpayment"
     ),
+    payouts.ADRIFT: Deed(
+        "Payout in suspense that is settled", payouts.let_go, "mpesa.approve_b2cpayment"
+    ),
     periods.REOPENING: Deed("Reopen a month", periods.reopen, "ledger.reopen_period"),
     reversals.KIND: Deed(
         "Send a payment back",

@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     BY_HAND = "by-hand"
     DUPLICATE = "duplicate"
     REVERSED = "reversed"
+    PAYOUT = "payout"
     NO_MONEY = "no-money"
     WAITING = "waiting"
 
@@ -31,6 +32,7 @@ LABELS = {
     Outcome.BY_HAND: "Matched by hand",
     Outcome.DUPLICATE: "Duplicate",
     Outcome.REVERSED: "Reversed",
+    Outcome.PAYOUT: "About a payout",
     Outcome.NO_MONEY: "No money in it",
     Outcome.WAITING: "Being applied",
 }

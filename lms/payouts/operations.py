@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from lms import history, phones
 from lms.customers.models import Customer
 from lms.errors import Refused
+from lms.ledger import chart
 from lms.loans.models import Loan
 from lms.loans.operations import lifecycle, settling, upfront
 from lms.loans.operations.undoing import undo_disbursement
@@ -27,7 +28,7 @@ from lms.staff import operations as staff
 from lms.staff.models import Approval
 from lms.words import counted
 
-BATCH, FATE = "payout-batch", "payout-failed"  # the kinds of approval
+BATCH, FATE, ADRIFT = "payout-batch", "payout-failed", "payout-adrift"  # the kinds of approval
 MOST_IN_BATCH = 500
 Status = PayoutBatch.Status
 
@@ -39,8 +40,26 @@ def disburse(loan: Loan, *, method: str, reference: str | None, by, on: date) ->
     Raises Refused as `lifecycle.disburse` does, and while money that M-Pesa sent for it before
     lies in suspense: the customer has that already.
     """
-    mpesa.must_not_be_adrift(loan.number, kind=Payout.Kind.DISBURSEMENT)
-    return lifecycle.disburse(loan, method=method, reference=reference, by=by, on=on)
+    with transaction.atomic():
+        loan = lifecycle.disburse(loan, method=method, reference=reference, by=by, on=on)
+        mpesa.must_not_be_adrift(loan.number, kind=Payout.Kind.DISBURSEMENT)
+    return loan
+
+
+def refund_credit(
+    customer: Customer, *, amount: Decimal, method: str, reference: str | None, by, on: date
+) -> Payout:
+    """Pay credit back in another way than by M-Pesa to the phone; return the payout.
+
+    Raises Refused as `payments.refund_credit` does, and while credit that M-Pesa sent before lies
+    in suspense.
+    """
+    with transaction.atomic():
+        payout = payments.refund_credit(
+            customer, amount=amount, method=method, reference=reference, by=by, on=on
+        )
+        mpesa.must_not_be_adrift(payout.subject, kind=Payout.Kind.REFUND)
+    return payout
 
 
 # --- One payout ----------------------------------------------------------------------------------
@@ -306,6 +325,41 @@ def settle_by_hand(approval: Approval, *, reason: str, by, on: date) -> Payout:
         part = mpesa.settle_as_failed(part, reason=approval.reason, by=by)
     take_back_if_free(part.payout, on=on)
     return Payout.objects.get(pk=part.payout_id)
+
+
+# --- Money that is not taken up -----------------------------------------------------------------
+def ask_to_let_go(part: B2cPayment, *, reason: str, by, on: date) -> Approval:
+    """Ask a second person to hold money in suspense against its loan or customer no longer.
+
+    For what came back, or was settled otherwise. It stays in suspense in the books until a journal
+    or a line of a statement takes it out. Raises Refused for what does not lie there.
+    """
+    if not part.is_adrift:
+        raise Refused(f"{part.number} is not in suspense.")
+    subject = part.payout.subject
+    return staff.ask(
+        ADRIFT,
+        subject=part.number,
+        summary=f"{part} came back or is settled otherwise",
+        reason=reason,
+        by=by,
+        payload={"part": part.pk},
+        diff=f"{subject} can be paid again, in any way. {kes(part.amount)} stays on "
+        f"{chart.SUSPENSE} until the accountant books it from there.",
+        branch_id=part.payout.branch_id,
+    )
+
+
+def let_go(approval: Approval, *, reason: str, by, on: date) -> B2cPayment:
+    """Hold money in suspense against nobody any more, as a second person agreed."""
+    with transaction.atomic():
+        staff.decide(approval, approve=True, reason=reason, by=by)
+        part = B2cPayment.objects.select_for_update().get(pk=approval.payload["part"])
+        if not part.is_adrift:
+            raise Refused(f"{part.number} is not in suspense any more: it was taken up.")
+        part.is_adrift = False
+        part.note(by=by, reason=f"Settled: {approval.reason}"[:100], fields=("is_adrift",))
+    return part
 
 
 def _written(moment: datetime | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from lms import dates, jobs, routing
 from lms.loans.operations import collection
 from lms.mpesa import operations as mpesa
-from lms.mpesa.models import Callback, MpesaPayment
+from lms.mpesa.models import B2cPayment, Callback, MpesaPayment
 from lms.mpesa.reviewing import Outcome
 from lms.mpesa.simulator import Simulator
 from lms.payments.models import Payment
@@ -241,6 +241,15 @@ def test_lists_take_the_same_queries_for_one_row_and_for_three(as_staff, loan):
 
 
 # --- What became of each -------------------------------------------------------------------------
+def paid_out(loan) -> B2cPayment:
+    payout = loan.customer.payouts.get()
+    return B2cPayment.objects.create(
+        payout=payout, phone=loan.customer.phone, amount=payout.amount, originator_id="ours",
+        requested_by=payout.paid_by, requested_on=payout.paid_on, requested_at=dates.now(),
+        status="paid", receipt="UKL2CC0007",
+    )  # fmt: skip
+
+
 def sorted_inbox(loan, kamau) -> dict[str, Callback]:
     """Return a callback of every outcome, by the outcome."""
     sent = {
@@ -260,6 +269,10 @@ def sorted_inbox(loan, kamau) -> dict[str, Callback]:
     mpesa.record_answer(
         sent["no-money"].pk, {"ResultCode": "0", "ResultDesc": "Accepted"}, at=dates.now()
     )
+    sent["payout"] = Callback.objects.create(
+        kind="b2c", body=b"{}", received_at=dates.now(), status="applied", b2c=paid_out(loan),
+        amount=90_000, receipt="UKL2CC0007",
+    )  # fmt: skip
     routing.match(Payment.objects.get(reference="UKL2CC0003"), loan, by=kamau, on=TODAY)
     gone = Payment.objects.get(reference="UKL2CC0004")
     collection.reverse_payment(gone, reason="Reversed by Safaricom", by=kamau, on=TODAY)
@@ -288,7 +301,7 @@ def test_the_inbox_counts_what_became_of_each_and_adds_up_the_filter(as_staff, l
     counts = dict(re.findall(r'/(?:\?outcome=([\w-]+))?"[^>]*>[^<]+ <span[^>]*>(\d+)<', tabs))
     review = tell(client.get(url_of(INBOX, "changelist"), {"outcome": "review"}))
 
-    assert counts == {"": "8"} | {outcome.value: "1" for outcome in Outcome}
+    assert counts == {"": "9"} | {outcome.value: "1" for outcome in Outcome}
     assert "KES 1,500.00" in tabs  # booked: once, and not what was reversed
     assert "UKL2CC0005" in review
     assert "UKL2CC0001" not in review

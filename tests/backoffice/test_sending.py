@@ -155,6 +155,26 @@ def test_what_nobody_knows_is_settled_by_two_on_its_page(as_staff, safaricom):  
     )
 
 
+def test_money_in_suspense_that_came_back_is_let_go_of_by_two_on_its_page(as_staff, safaricom):  # noqa: F811
+    payouts.send_loan(approved("78"), by=factories.mutua(), on=DAY, at=AT)
+    B2cPayment.objects.update(is_adrift=True)
+    part = B2cPayment.objects.get()
+    client = as_staff(factories.mutua())
+    assert went_through(answer(client, PART, "let_go", part.pk, reason="She brought it back"))
+    approval = Approval.objects.get()
+    assert "KES 100,000.00 stays on 1050" in approval.diff
+    part.refresh_from_db()
+    assert part.is_adrift
+
+    client = as_staff(factories.kamau())
+    assert went_through(answer(client, "staff.approval", "approve", approval.pk, reason="Yes"))
+
+    part.refresh_from_db()
+    assert not part.is_adrift
+    again = answer(as_staff(factories.mutua()), PART, "let_go", part.pk, reason="Again")
+    assert not went_through(again)
+
+
 def test_the_same_is_sent_again_on_its_page(as_staff, safaricom):  # noqa: F811
     payouts.send_loan(approved("30"), by=factories.mutua(), on=DAY, at=AT)
     for _ in range(10):

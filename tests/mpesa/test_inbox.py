@@ -361,9 +361,11 @@ def test_a_success_before_its_id_is_known_is_bound_by_phone_and_amount(status):
 def test_a_success_that_fits_none_or_two_requests_is_set_aside(others):
     for fields in others:
         pushed(**{"amount": 499, **fields})
+    callback = stk(checkout_id="ws_CO_new")
 
-    callback = book(stk(checkout_id="ws_CO_new"))
+    apply(callback, at=AT + timedelta(minutes=2))
 
+    callback.refresh_from_db()
     assert callback.status == Callback.Status.REVIEW
     assert not Payment.objects.exists()
 

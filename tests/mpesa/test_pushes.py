@@ -6,10 +6,10 @@ import responses
 from django.db import IntegrityError, transaction
 
 from lms.errors import Refused
-from lms.mpesa.models import MpesaPayment
+from lms.mpesa.models import Callback, MpesaPayment
 from lms.mpesa.operations import push, query_push
 from tests import factories
-from tests.mpesa.conftest import AT, PHONE, pushed
+from tests.mpesa.conftest import AT, PHONE, pushed, received, stk_body
 
 pytestmark = pytest.mark.django_db
 Status = MpesaPayment.Status
@@ -142,6 +142,24 @@ def test_a_push_without_an_answer_is_unknown_and_not_sent_again(settings):
 
     assert row.status == Status.UNKNOWN
     assert sent.call_count == 1
+
+
+def test_a_callback_that_overtakes_the_answer_is_put_back_in_line(settings):
+    early = received("stk", stk_body(code=1032))
+    Callback.objects.filter(pk=early.pk).update(
+        status=Callback.Status.REVIEW, checkout_id="ws_CO_1"
+    )
+    settings.DARAJA_URL = "https://daraja.test"
+    with responses.RequestsMock() as wire:
+        wire.get("https://daraja.test/oauth/v1/generate", json={"access_token": "a"})
+        wire.post(
+            "https://daraja.test/mpesa/stkpush/v1/processrequest",
+            json={"ResponseCode": "0", "CheckoutRequestID": "ws_CO_1"},
+        )
+        ask()
+
+    early.refresh_from_db()
+    assert early.status == Callback.Status.RECEIVED
 
 
 # --- Asking what became of it

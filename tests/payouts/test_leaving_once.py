@@ -26,6 +26,7 @@ from lms.staff.models import Approval
 from tests import books, factories
 from tests.loans.test_settling import pay
 from tests.mpesa.conftest import AT
+from tests.mpesa.test_overtaking import right_after
 from tests.payouts.conftest import DAY
 from tests.payouts.test_sending import approved, send, send_credit, state, with_credit
 
@@ -141,9 +142,55 @@ def test_a_loan_whose_money_lies_in_suspense_is_not_paid_out_in_cash_either(sile
             loan, method=Payout.Method.CASH, reference=None, by=factories.mutua(), on=DAY
         )
 
-    B2cPayment.objects.filter(payout=payout).update(is_adrift=False)
+    part = payout.parts.get()
+    approval = payouts.ask_to_let_go(
+        part, reason="She brought it back", by=factories.mutua(), on=DAY
+    )
+    with pytest.raises(Refused):
+        payouts.let_go(approval, reason="", by=factories.mutua(), on=DAY)
+    payouts.let_go(approval, reason="", by=factories.kamau(), on=DAY)
+    part.refresh_from_db()
+    assert not part.is_adrift
+    assert part.history.first().history_change_reason == "Settled: She brought it back"
+    with pytest.raises(Refused, match="not in suspense"):
+        payouts.ask_to_let_go(part, reason="Again", by=factories.mutua(), on=DAY)
     payouts.disburse(loan, method=Payout.Method.CASH, reference=None, by=factories.mutua(), on=DAY)
     assert Loan.objects.get(pk=loan.pk).status == Loan.Status.ACTIVE
+
+
+def test_credit_is_not_refunded_in_another_way_while_some_that_left_lies_in_suspense(silent):
+    loan = with_credit("78")
+    payout = send_credit(loan, 600)
+    told(payout.parts.get(), code="17")
+    rest = {"method": "bank", "by": factories.staff("otieno", "Accountant"), "on": DAY}
+    payouts.refund_credit(loan.customer, amount=D(100), reference="SLIP1", **rest)
+    told(payout.parts.get(), receipt="UKL7AB12CD")
+    assert payout.parts.get().is_adrift
+
+    with pytest.raises(Refused, match="lies in suspense"):
+        payouts.refund_credit(loan.customer, amount=D(100), reference="SLIP2", **rest)
+
+    assert not Payout.objects.filter(reference="SLIP2").exists()
+
+
+def test_a_payment_named_while_its_result_is_read_keeps_that_in_line(silent, settings):
+    settings.DARAJA_B2C_VERSION = "v1"  # whose name for it is Safaricom's alone
+    part = send(approved()).parts.get()
+    rows, name = B2cPayment.objects.filter(pk=part.pk), part.conversation_id
+    rows.update(status="sending", conversation_id=None, response_code="")
+
+    with right_after(
+        '"mpesa_b2cpayment"."conversation_id" =',
+        lambda: rows.update(status="sent", conversation_id=name),
+    ):
+        part.originator_id = "theirs"
+        part.refresh_from_db = lambda: None
+        part.conversation_id = name
+        callback = told(part, receipt="UKL7AB12CD")
+
+    assert callback.status == Callback.Status.RECEIVED
+    jobs.apply_callback(callback.pk)
+    assert B2cPayment.objects.get().status == "paid"
 
 
 def test_a_batch_goes_to_the_phones_that_the_second_person_saw(silent):

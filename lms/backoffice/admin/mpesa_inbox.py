@@ -24,6 +24,7 @@ COLOURS = {
     Outcome.BY_HAND.label: "success",
     Outcome.DUPLICATE.label: "default",
     Outcome.REVERSED.label: "danger",
+    Outcome.PAYOUT.label: "info",
     Outcome.NO_MONEY.label: "default",
     Outcome.WAITING.label: "info",
 }
@@ -84,7 +85,7 @@ class Inbox(Totals):
         """A receipt counts once as booked, however often Safaricom sent it."""
         rows = rows.select_related(None)
         sums = rows.aggregate(count=Count("pk"))
-        booked = rows.filter(status=Callback.Status.APPLIED)
+        booked = rows.filter(status=Callback.Status.APPLIED, payment__isnull=False)
         standing = booked.exclude(payment__status=Payment.Status.REVERSED)
         gone = booked.filter(payment__status=Payment.Status.REVERSED)
         review = rows.needing_review()

@@ -90,13 +90,14 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
         ),
     )
     readonly_fields = ("shown_phone", "shown_amount")
-    actions_detail = ("ask_now", "ask_receipt", "send_same", "settle", "take_up")
+    actions_detail = ("ask_now", "ask_receipt", "send_same", "settle", "take_up", "let_go")
     offers = {
         "ask_now": must_be_asked,
         "ask_receipt": must_be_asked,
         "send_same": lambda part: part.may_be_sent_again,
         "settle": lambda part: part.status == Status.UNRESOLVED,
         "take_up": lambda part: part.is_adrift,
+        "let_go": lambda part: part.is_adrift,
     }
 
     def get_urls(self):
@@ -236,6 +237,27 @@ class B2cPaymentAdmin(Asking, Totals, StaffAdmin):
             operations.take_up,
             form,
             done=lambda payout: f"{payout} is paid by it.",
+        )
+
+    @action(
+        description="It is settled",
+        permissions=["settle"],
+        icon="task_alt",
+        dialog={
+            "title": "This money came back, or was settled otherwise",
+            "description": "A second person decides. Then the loan or credit can be paid again, in "
+            "any way; the money stays on 1050 until the accountant books it from there.",
+            "form_class": ReasonDialog,
+            "form_submit_text": "Ask for approval",
+        },
+    )
+    def let_go(self, request, form, object_id):
+        return self.perform(
+            request,
+            object_id,
+            operations.ask_to_let_go,
+            form,
+            done="A second person must approve it.",
         )
 
     def get_queryset(self, request):

@@ -541,6 +541,23 @@ class PayoutAdmin(PayoutSending, UndoRefund, Totals, StaffAdmin):
     search_help_text = "PO000012, loan number, reference, or the customer's phone, ID or name"
     ordering = ("-pk",)
     sortable_by = ()
+    fieldsets = (
+        (
+            "Payout",
+            {
+                "fields": (
+                    ("kind", "subject"),
+                    ("customer", "branch"),
+                    ("shown_amount", "shown_arrived"),
+                    ("method", "reference"),
+                    ("paid_on", "entry"),
+                    ("paid_by", "paid_at"),
+                    "reversed_on",
+                )
+            },
+        ),
+    )
+    readonly_fields = ("shown_amount", "shown_arrived")
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.fate_view)
@@ -594,6 +611,10 @@ class PayoutAdmin(PayoutSending, UndoRefund, Totals, StaffAdmin):
     @display(description="Amount")
     def shown_amount(self, payout):
         return kes(payout.amount)
+
+    @display(description="Arrived")
+    def shown_arrived(self, payout):
+        return kes(payout.arrived)
 
     @display(description="Customer")
     def customer_name(self, payout):

@@ -9,6 +9,7 @@ from lms.customers.models import Customer
 from lms.money import kes
 from lms.payments import operations
 from lms.payments.models import Payment, Payout
+from lms.payouts import operations as payouts
 
 
 def credit_of(customer: Customer):
@@ -56,7 +57,7 @@ class RefundActions:
         return self.perform(
             request,
             object_id,
-            operations.refund_credit,
+            payouts.refund_credit,
             form,
             done=lambda payout: f"{payout} was paid back.",
         )

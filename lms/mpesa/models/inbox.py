@@ -86,6 +86,10 @@ class CallbackQuerySet(models.QuerySet):
         """The others: what was tried before, and what brings no money."""
         return self.exclude(attempts=0, kind__in=Callback.MONEY)
 
+    def line_up(self, *, at: datetime) -> int:
+        """Put these back in line, to be applied from an instant on; return how many."""
+        return self.update(status=Callback.Status.RECEIVED, due_at=at, attempts=0)
+
     def needing_review(self) -> Self:
         return self.filter(status__in=[Callback.Status.REVIEW, Callback.Status.FAILED])
 
@@ -99,6 +103,7 @@ class CallbackQuerySet(models.QuerySet):
     def that_came_to(self, outcome: str) -> Self:
         """Callbacks of which this became; every callback came to one Outcome."""
         status, gone = Callback.Status, Q(payment__status=Payment.Status.REVERSED)
+        told = Q(status=status.APPLIED, payment=None)
         applied = Q(status=status.APPLIED)
         if outcome in (Outcome.AUTO, Outcome.BY_HAND):
             by_hand = outcome == Outcome.BY_HAND
@@ -109,7 +114,8 @@ class CallbackQuerySet(models.QuerySet):
             Outcome.UNPLACED: applied & Q(payment__status=Payment.Status.UNALLOCATED),
             Outcome.DUPLICATE: Q(status=status.DUPLICATE) & ~gone,
             Outcome.REVERSED: Q(status__in=[status.APPLIED, status.DUPLICATE]) & gone,
-            Outcome.NO_MONEY: Q(status=status.IGNORED),
+            Outcome.PAYOUT: told & Q(b2c__isnull=False),
+            Outcome.NO_MONEY: Q(status=status.IGNORED) | (told & Q(b2c=None)),
             Outcome.WAITING: Q(status=status.RECEIVED),
         }
         return self.filter(wanted[Outcome(outcome)])
@@ -272,11 +278,13 @@ class Callback(models.Model):
         }
         if self.status in known:
             return known[self.status]
-        standing = self.payment.status if self.payment else Payment.Status.UNALLOCATED
+        standing = self.payment.status if self.payment else ""
         if standing == Payment.Status.REVERSED:
             return Outcome.REVERSED
         if self.status == self.Status.DUPLICATE:
             return Outcome.DUPLICATE
+        if not standing:
+            return Outcome.PAYOUT if self.b2c_id else Outcome.NO_MONEY
         if standing == Payment.Status.UNALLOCATED:
             return Outcome.UNPLACED
         return Outcome.BY_HAND if self.by_hand else Outcome.AUTO

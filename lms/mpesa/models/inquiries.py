@@ -1,6 +1,5 @@
 """Questions that Safaricom answers later, and the balances it told."""
 
-from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -11,11 +10,13 @@ from simple_history.models import HistoricalRecords
 from lms.money import MoneyField, kes
 from lms.mpesa.models.payouts import B2cPayment
 from lms.mpesa.models.pushes import MpesaPayment
-from lms.mpesa.models.steps import STILL_BEING_SENT, Stepwise
+from lms.mpesa.models.steps import SentQuerySet, Stepwise
 from lms.payments.models import Payment
 
 
-class InquiryQuerySet(models.QuerySet):
+class InquiryQuerySet(SentQuerySet):
+    ANSWER, SENT = "code", "asked_at"
+
     def seen_by(self, staff) -> Self:
         """Questions that people of the person's branch asked, or that are about its money."""
         if staff.sees_all_branches:
@@ -23,11 +24,6 @@ class InquiryQuerySet(models.QuerySet):
         own = Q(asked_by__branch_id=staff.branch_id) | Q(payment__branch_id=staff.branch_id)
         own |= Q(b2c__payout__branch_id=staff.branch_id)
         return self.filter(own | Q(push__customer__branch_id=staff.branch_id))
-
-    def being_sent(self, *, at: datetime) -> Self:
-        """Questions that Safaricom may be accepting at this instant: it named none of them yet."""
-        since = at - STILL_BEING_SENT
-        return self.filter(status=Inquiry.Status.ASKED, asked_at__gt=since)
 
     def answered_by(self, *, conversation_id: str, originator_id: str) -> Self:
         """Questions to which a result with these ids is the answer; "" names none."""

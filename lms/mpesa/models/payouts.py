@@ -11,12 +11,12 @@ from simple_history.models import HistoricalRecords
 from lms import phones
 from lms.ledger.models import JournalEntry
 from lms.money import MoneyField, kes
-from lms.mpesa.models.steps import Stepwise
+from lms.mpesa.models.steps import SentQuerySet, Stepwise
 from lms.mpesa.result_codes import Explanation, explain_payout
 from lms.payments.models import Payout
 
 
-class B2cPaymentQuerySet(models.QuerySet):
+class B2cPaymentQuerySet(SentQuerySet):
     def seen_by(self, staff) -> Self:
         """Payments out of the books of the person's branch."""
         if staff.sees_all_branches:

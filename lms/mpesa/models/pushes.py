@@ -11,12 +11,14 @@ from simple_history.models import HistoricalRecords
 from lms import phones
 from lms.customers.models import Customer
 from lms.money import MoneyField, kes
-from lms.mpesa.models.steps import STILL_BEING_SENT, Stepwise
+from lms.mpesa.models.steps import SentQuerySet, Stepwise
 from lms.mpesa.result_codes import Explanation, Fate, explain
 from lms.payments.models import Payment
 
 
-class MpesaPaymentQuerySet(models.QuerySet):
+class MpesaPaymentQuerySet(SentQuerySet):
+    NAME, SENT = "checkout_request_id", "requested_at"
+
     def seen_by(self, staff) -> Self:
         """Requests to customers of the person's branch, and those the person made."""
         if staff.sees_all_branches:
@@ -31,11 +33,6 @@ class MpesaPaymentQuerySet(models.QuerySet):
     def open(self) -> Self:
         """Requests whose fate is not known yet."""
         return self.filter(status__in=MpesaPayment.OPEN)
-
-    def being_sent(self, *, at: datetime) -> Self:
-        """Requests that Safaricom may be accepting at this instant: it named none of them yet."""
-        since = at - STILL_BEING_SENT
-        return self.filter(status=MpesaPayment.Status.REQUESTED, requested_at__gt=since)
 
     def needing_review(self) -> Self:
         """Requests that a person must look at: paid without a receipt, or never answered."""

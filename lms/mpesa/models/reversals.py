@@ -9,13 +9,13 @@ from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from lms.money import MoneyField, kes
-from lms.mpesa.models.steps import STILL_BEING_SENT, Stepwise
+from lms.mpesa.models.steps import SentQuerySet, Stepwise
 from lms.mpesa.reversal_codes import Explanation, explain
 from lms.payments.models import Payment
 from lms.staff.models import Approval
 
 
-class ReversalQuerySet(models.QuerySet):
+class ReversalQuerySet(SentQuerySet):
     def seen_by(self, staff) -> Self:
         """Reversals of the person's branch, and those the person had a hand in."""
         if staff.sees_all_branches:
@@ -35,10 +35,6 @@ class ReversalQuerySet(models.QuerySet):
 
     def needing_review(self) -> Self:
         return self.filter(status=Reversal.Status.UNRESOLVED)
-
-    def being_sent(self, *, at: datetime) -> Self:
-        """Reversals that Safaricom may be accepting at this instant: it named none of them yet."""
-        return self.filter(status=Reversal.Status.SENDING, sent_at__gt=at - STILL_BEING_SENT)
 
     def answered_by(self, *, conversation_id: str, originator_id: str) -> Self:
         """Reversals to which a result with these ids is the answer; "" names none."""

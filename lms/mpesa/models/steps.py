@@ -1,11 +1,27 @@
 """How records of the M-Pesa room go from status to status."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.db import models
 
 from lms.errors import Refused
 
-# Longer than Safaricom takes to accept a request, and with that to name it.
-STILL_BEING_SENT = timedelta(minutes=2)
+# So long before its result came a request may have been sent, that nobody knows the name of yet:
+# tokens, tries and locks included. Two machines do not tell quite the same time.
+LONGEST_SENDING, CLOCKS_DIFFER = timedelta(minutes=10), timedelta(seconds=5)
+
+
+class SentQuerySet(models.QuerySet):
+    """Requests to Safaricom, which names each when it accepts it."""
+
+    # The fields that hold the name, the answer, and when it was sent.
+    NAME, ANSWER, SENT = "conversation_id", "response_code", "sent_at"
+
+    def nameless(self, *, at: datetime) -> Self:
+        """Requests that Safaricom may have accepted by `at`, and whose name nobody knows yet."""
+        sent = (at - LONGEST_SENDING, at + CLOCKS_DIFFER)
+        return self.filter(**{self.NAME: None, self.ANSWER: "", f"{self.SENT}__range": sent})
 
 
 class Stepwise:

@@ -117,11 +117,12 @@ def _answered(
 ) -> Inquiry | None:
     """Return, locked, the question that a result answers; without one the callback is settled.
 
-    While a question is being sent, which may be it, the callback waits its turn.
+    While one may be it whose name nobody knows yet, the callback waits its turn.
     """
     callback.conversation_id = result.conversation_id or result.originator_id
-    some = Inquiry.objects.filter(kind__in=kinds).being_sent(at=at).exists()
-    ours = Inquiry.objects.filter(kind__in=kinds).answered_by(
+    asked = Inquiry.objects.filter(kind__in=kinds)
+    nameless = asked.nameless(at=callback.received_at).exists()
+    ours = asked.answered_by(
         conversation_id=result.conversation_id, originator_id=result.originator_id
     )
     found = list(ours[:2])
@@ -129,7 +130,7 @@ def _answered(
         # Balances are asked for again anyway; a payment is not.
         status = Fate.IGNORED if kinds == BALANCES else Fate.REVIEW
         note = "No question of ours has this ConversationID."
-        return of_nobody(callback, note, some_being_sent=some, at=at, status=status)
+        return of_nobody(callback, note, some_nameless=nameless, at=at, status=status)
     push_id = found[0].push_id
     if push_id:  # Requests are locked before questions.
         callback.push = MpesaPayment.objects.select_for_update().get(pk=push_id)

@@ -5,9 +5,9 @@ step may run again: the M-Pesa receipt decides what was done already. Locks are 
 callback, request or payment to a customer, inquiry, reversal, payment or payout.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,8 @@ from lms.payments.models import Payment
 from lms.payments.operations import learn_account
 
 Status = MpesaPayment.Status
+
+WAITS_FOR_NAME = timedelta(minutes=2)
 
 # What reading a body writes on its row.
 READ = (
@@ -189,20 +191,30 @@ def of_nobody(
     callback: Callback,
     note: str,
     *,
-    some_being_sent: bool,
+    some_nameless: bool,
     at: datetime,
     status: str = Callback.Status.REVIEW,
 ) -> None:
-    """Settle a callback that names no request of ours, unless it may name one that is being sent.
+    """Settle a callback that names no request of ours, unless it may name one still nameless.
 
     Safaricom names a request when it accepts it, and what became of it may come before that
-    answer: then the callback stays in line. Whether some are being sent must be asked before the
-    name is looked for: one that is accepted in between has its name by then.
+    answer: then the callback stays in line for two minutes. Whether some are nameless must be
+    asked before the name is looked for: one that is accepted in between has its name by then.
     """
-    if some_being_sent:
-        callback.save(update_fields=["checkout_id", "conversation_id"])
+    if some_nameless and at < callback.received_at + WAITS_FOR_NAME:
+        callback.save(update_fields=READ)
         return None
     return settle(callback, status, note, at=at)
+
+
+def named_at_last(kinds: Iterable[str], *, at: datetime, **name: str) -> int:
+    """Put what waits for a person back in line, now that somebody knows whom it names.
+
+    It came before the answer to the request, which took longer than it waits for that. Returns how
+    many: 0 nearly always.
+    """
+    waiting = Callback.objects.filter(kind__in=kinds, status=Callback.Status.REVIEW, **name)
+    return waiting.line_up(at=at)
 
 
 def read_stk(callback: Callback, result: StkResult) -> None:
@@ -227,11 +239,11 @@ def read_confirmation(callback: Callback, payment: C2bPayment) -> None:
 def apply_stk(callback: Callback, result: StkResult, *, at: datetime) -> Receipt | None:
     """Move the request that an STK result answers; return its money. `callback` is locked."""
     read_stk(callback, result)
-    some = MpesaPayment.objects.being_sent(at=at).exists()
+    nameless = MpesaPayment.objects.nameless(at=callback.received_at).exists()
     row = _push_of(result, at=callback.received_at)
     if row is None:
         note = "No request of ours has this CheckoutRequestID."
-        return of_nobody(callback, note, some_being_sent=some, at=at)
+        return of_nobody(callback, note, some_nameless=nameless, at=at)
     callback.push = row
     callback.account = row.account
     if not result.success:

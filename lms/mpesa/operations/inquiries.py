@@ -14,6 +14,7 @@ from lms.mpesa.callbacks import receipt as read_receipt
 from lms.mpesa.client import Daraja, Outcome, State
 from lms.mpesa.models import B2cPayment, Callback, DarajaRequest, Inquiry, MpesaPayment
 from lms.mpesa.operations.addresses import answer_addresses, callback_url_of
+from lms.mpesa.operations.inbox import named_at_last
 from lms.payments.models import Payment, normal_reference
 
 Kind = Inquiry.Kind
@@ -200,4 +201,7 @@ def _record_outcome(asked: Inquiry, outcome: Outcome) -> Inquiry:
             reason=f"Question {outcome.state}",
             fields=fields,
         )
+    if row.conversation_id:
+        kinds = (Callback.Kind.STATUS, Callback.Kind.STATUS_TIMEOUT)
+        named_at_last(kinds, inquiry=None, conversation_id=row.conversation_id, at=asked.asked_at)
     return row

@@ -12,7 +12,7 @@ from lms.money import kes
 from lms.mpesa.callbacks import MalformedCallback, is_phone_of
 from lms.mpesa.models import B2cPayment, Callback, Inquiry
 from lms.mpesa.operations import payouts
-from lms.mpesa.operations.inbox import settle
+from lms.mpesa.operations.inbox import of_nobody, settle
 from lms.mpesa.result_codes import Fate as Meaning
 from lms.mpesa.result_codes import explain_payout
 from lms.mpesa.results import (
@@ -169,17 +169,14 @@ def _payment_of(callback: Callback, result: Result, *, at: datetime) -> B2cPayme
     way: the callback then waits its turn.
     """
     callback.conversation_id = result.conversation_id or result.originator_id
+    nameless = B2cPayment.objects.nameless(at=callback.received_at).exists()
     found = list(
         B2cPayment.objects.answered_by(
             conversation_id=result.conversation_id, originator_id=result.originator_id
         )[:2]
     )
     if len(found) != 1:
-        since = at - payouts.QUERY_AFTER[0]
-        if B2cPayment.objects.filter(status=Status.SENDING, sent_at__gt=since).exists():
-            callback.save(update_fields=["conversation_id"])
-            return None
-        settle(callback, Fate.REVIEW, "No payout of ours has these IDs.", at=at)
-        return None
+        note = "No payout of ours has these IDs."
+        return of_nobody(callback, note, some_nameless=nameless, at=at)
     callback.b2c = B2cPayment.objects.select_for_update().get(pk=found[0].pk)
     return callback.b2c

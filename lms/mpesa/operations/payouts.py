@@ -22,6 +22,7 @@ from lms.mpesa.callbacks import clean
 from lms.mpesa.client import Daraja, Outcome, State
 from lms.mpesa.models import B2cPayment, Callback
 from lms.mpesa.operations.addresses import answer_addresses
+from lms.mpesa.operations.inbox import named_at_last
 from lms.mpesa.operations.inquiries import JustAsked, ask_payout
 from lms.payments import operations as payments
 from lms.payments.models import Payout
@@ -203,8 +204,8 @@ def must_not_be_adrift(subject: str, *, kind: str) -> None:
     """Raise Refused while money that left for a loan or customer before lies in suspense."""
     if adrift_for(subject, kind=kind).exists():
         raise Refused(
-            f"Money that left for {subject} before lies in suspense: see to that first, under "
-            "M-Pesa payouts."
+            f"Money that left for {subject} before lies in suspense. Take it up, or say how it was "
+            "settled, under M-Pesa payouts."
         )
 
 
@@ -257,6 +258,9 @@ def _record_outcome(sent: B2cPayment, outcome: Outcome) -> B2cPayment:
             roll_up(row)
         else:
             row.note(by=row.requested_by, reason=reason, fields=fields)
+    if row.conversation_id:
+        kinds = (Callback.Kind.B2C, Callback.Kind.B2C_TIMEOUT)
+        named_at_last(kinds, b2c=None, conversation_id=row.conversation_id, at=sent.sent_at)
     return row
 
 

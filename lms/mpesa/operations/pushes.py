@@ -11,6 +11,7 @@ from lms.mpesa.callbacks import MalformedCallback, clean, code, is_phone_of
 from lms.mpesa.client import Daraja, Outcome, State, check_push
 from lms.mpesa.models import Callback, MpesaPayment
 from lms.mpesa.operations.addresses import callback_url_of
+from lms.mpesa.operations.inbox import named_at_last
 from lms.mpesa.result_codes import Fate, explain
 
 Status = MpesaPayment.Status
@@ -156,6 +157,9 @@ def _record_outcome(asked: MpesaPayment, outcome: Outcome, *, by) -> MpesaPaymen
             row.move_to(status, by=by, reason=reason, fields=fields)
         else:
             row.note(by=by, reason=reason, fields=fields)
+    if row.checkout_request_id:
+        kinds, name = (Callback.Kind.STK,), row.checkout_request_id
+        named_at_last(kinds, push=None, checkout_id=name, at=asked.requested_at)
     return row
 
 

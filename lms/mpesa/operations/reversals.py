@@ -18,8 +18,8 @@ from lms.money import kes
 from lms.mpesa.callbacks import clean
 from lms.mpesa.client import Daraja, Outcome, State, whole_shillings
 from lms.mpesa.models import Callback, Inquiry, Reversal
-from lms.mpesa.models.steps import STILL_BEING_SENT
 from lms.mpesa.operations.addresses import answer_addresses
+from lms.mpesa.operations.inbox import named_at_last
 from lms.mpesa.operations.inquiries import JustAsked, ask_payment
 from lms.mpesa.operations.sent_back import let_go
 from lms.payments.models import Payment
@@ -29,6 +29,7 @@ from lms.staff.models import Approval
 
 Status = Reversal.Status
 KIND = "reverse_mpesa"
+STILL_BEING_SENT = timedelta(minutes=2)  # what is not answered by then was left by a crash
 TAKEN_UP_AFTER = timedelta(minutes=1)  # what is not sent by then was left by a crash
 # When to ask about money that nobody told of, counted from the request; then a person looks.
 QUERY_AFTER = (
@@ -176,6 +177,9 @@ def _record_outcome(sent: Reversal, outcome: Outcome) -> Reversal:
                 let_go(row, reason=f"not sent. {outcome.message}")
         else:
             row.note(by=None, reason=reason, fields=fields)
+    if row.conversation_id:
+        kinds = (Callback.Kind.REVERSAL, Callback.Kind.REVERSAL_TIMEOUT)
+        named_at_last(kinds, reversal=None, conversation_id=row.conversation_id, at=dates.now())
     return row
 
 
@@ -188,7 +192,7 @@ def follow_reversals(*, now: datetime) -> list[Reversal]:
     waiting = Reversal.objects.filter(
         status=Status.REQUESTED, requested_at__lte=now - TAKEN_UP_AFTER
     )
-    touched = [send(row, at=now) for row in waiting.order_by("pk")[:50]]
+    touched = [send(row, at=dates.now()) for row in waiting.order_by("pk")[:50]]
     lost = Reversal.objects.filter(status=Status.SENDING, sent_at__lte=now - STILL_BEING_SENT)
     touched += [_lose(row) for row in lost.order_by("pk")[:50]]
     due = list(Reversal.objects.due_for_query(now=now)[:50])

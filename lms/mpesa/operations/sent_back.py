@@ -31,10 +31,10 @@ def apply_reversal(callback: Callback, said: ReversalResult, *, at: datetime) ->
     callback.conversation_id = result.conversation_id or result.originator_id
     callback.receipt, callback.amount = said.original, said.amount
     callback.paid_at = said.completed_at
-    some = Reversal.objects.being_sent(at=at).exists()
+    nameless = Reversal.objects.nameless(at=callback.received_at).exists()
     row = _named(result) or _unnamed(said)
     if row is None:
-        return of_nobody(callback, NOT_OURS, some_being_sent=some, at=at)
+        return of_nobody(callback, NOT_OURS, some_nameless=nameless, at=at)
     callback.reversal = row
     callback.receipt = callback.receipt or row.receipt
     if not said.sent_back:
@@ -57,10 +57,10 @@ def apply_reversal(callback: Callback, said: ReversalResult, *, at: datetime) ->
 def apply_reversal_timeout(callback: Callback, result: Result, *, at: datetime) -> None:
     """Write down that Safaricom did not get round to a reversal: whether it worked is unknown."""
     callback.conversation_id = result.conversation_id or result.originator_id
-    some = Reversal.objects.being_sent(at=at).exists()
+    nameless = Reversal.objects.nameless(at=callback.received_at).exists()
     row = _named(result)
     if row is None:
-        return of_nobody(callback, NOT_OURS, some_being_sent=some, at=at)
+        return of_nobody(callback, NOT_OURS, some_nameless=nameless, at=at)
     callback.reversal, callback.receipt = row, row.receipt
     if row.can_become(Status.UNKNOWN):
         row.move_to(Status.UNKNOWN, by=None, reason="Timed out at Safaricom")
