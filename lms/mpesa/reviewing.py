@@ -29,10 +29,10 @@ LABELS = {
     Outcome.REVIEW: "Needs review",
     Outcome.UNPLACED: "Nobody's yet",
     Outcome.AUTO: "Auto-matched",
-    Outcome.BY_HAND: "Matched by hand",
+    Outcome.BY_HAND: "By hand",
     Outcome.DUPLICATE: "Duplicate",
     Outcome.REVERSED: "Reversed",
-    Outcome.PAYOUT: "About a payout",
+    Outcome.PAYOUT: "Payout",
     Outcome.NO_MONEY: "No money in it",
     Outcome.WAITING: "Being applied",
 }
