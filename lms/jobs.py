@@ -127,7 +127,7 @@ def follow_reversals() -> int:
 
     Raises Refused, so that the job counts as failed, where Safaricom cannot be asked from here.
     """
-    return len(mpesa.follow_reversals(now=dates.now()))
+    return len(mpesa.follow_reversals(clock=dates.now))
 
 
 def pull_missed() -> str:

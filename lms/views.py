@@ -47,7 +47,7 @@ LOOKING_UP, KEEPING = 3, 1
 class PastThePages:
     """Leads a callback past what only the pages of people need: sessions, messages, history.
 
-    Those would take as long as storing what Daraja brings, while it waits for the answer.
+    Daraja waits for its answer, and nothing that those do concerns it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -426,7 +426,7 @@ def test_whatever_is_answered_it_is_sent_once_and_held_while_unknown(settings, a
 
         row = approve(ask(payment))
         row = reversals.send(row, at=AT)
-        mpesa.follow_reversals(now=AT + timedelta(minutes=1))
+        mpesa.follow_reversals(clock=lambda: AT + timedelta(minutes=1))
 
         assert len([c for c in wire.calls if c.request.method == "POST"]) == 1
     payment.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Money in and out: the cashier's four fields, the receipt, and the queue nobody claimed yet."""
+"""Money in: the cashier's four fields, the receipt, and the queue nobody claimed yet."""
 
 from uuid import uuid4
 
@@ -6,9 +6,9 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path, reverse
+from django.urls import path
 from import_export.fields import Field
 from import_export.resources import ModelResource
 from unfold.contrib.filters.admin import (
@@ -16,33 +16,23 @@ from unfold.contrib.filters.admin import (
     RangeDateFilter,
     RelatedDropdownFilter,
 )
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.decorators import display
 
 from lms import dates, money, phones, routing
 from lms.backoffice.admin.imports import ImportLink
 from lms.backoffice.admin.loan_actions import due_now
-from lms.backoffice.admin.mpesa_asking import Asking
-from lms.backoffice.admin.mpesa_payouts import B2C_COLOURS
-from lms.backoffice.admin.mpesa_reversals import SendingBack
-from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payment, story_of_payout
-from lms.backoffice.admin.refunds import UndoRefund
-from lms.backoffice.admin.sending import PayoutSending
+from lms.backoffice.admin.mpesa_story import INQUIRY_COLOURS, story_of_payment
+from lms.backoffice.admin.payment_actions import PaymentActions
 from lms.backoffice.admin.suggesting import Suggesting, SuggestionFilter
 from lms.backoffice.base import ReadOnlyTabular, StaffAdmin
 from lms.backoffice.by_operation import AddsByForm, OperationForm
-from lms.backoffice.forms import ReasonDialog, StaffDialog
 from lms.backoffice.totals import Totals
 from lms.customers.models import Customer
 from lms.loans.models import Loan
-from lms.loans.operations import collection
 from lms.money import kes
-from lms.mpesa import operations as mpesa
 from lms.mpesa.models import Inquiry
-from lms.payments.models import Method, Payment, Payout, normal_reference
+from lms.payments.models import Method, Payment, normal_reference
 
-Status = Payment.Status
 GOING_BACK = "Going back"
 COLOURS = {
     "Unallocated": "warning",
@@ -92,42 +82,6 @@ class PaymentForm(OperationForm):
             routing.tell(self.instance, now=dates.now())
 
 
-class MatchDialog(StaffDialog):
-    """Says whose money it is. What is known of the payment stands above the field."""
-
-    account = forms.CharField(
-        label="Loan number",
-        max_length=40,
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "placeholder": "LN000123"}),
-    )
-
-    @property
-    def subject(self) -> str:
-        payment = Payment.objects.get(pk=self.object_id)
-        payer = " ".join(filter(None, [payment.payer_name, phones.show_payer(payment.payer_phone)]))
-        return (
-            f"{payment.number}: {kes(payment.amount)} by {payment.get_method_display()} "
-            f"{payment.reference or ''} on {dates.show(payment.value_date)}"
-            f"{f', from {payer}' if payer else ''}, account typed “{payment.account or '-'}”."
-        )
-
-    def clean_account(self) -> str:
-        account = self.cleaned_data["account"]
-        self.loan = Loan.objects.seen_by(self.request.user).meant_by(account).get(account)
-        if self.loan is None:
-            raise forms.ValidationError(
-                f"There is no loan “{account}”. Numbers look like LN000123."
-            )
-        return account
-
-
-def match(payment: Payment, *, by, on, account: str, loan: Loan) -> Payment:
-    """Place a payment on the chosen loan and tell its customer. Raises Refused."""
-    placed = routing.match(payment, loan, by=by, on=on)
-    routing.tell(placed, now=dates.now())
-    return placed
-
-
 # --- Export ------------------------------------------------------------------------------
 class PaymentResource(ModelResource):
     number = Field(column_name="number", attribute="number", readonly=True)
@@ -147,130 +101,6 @@ class PaymentResource(ModelResource):
     def dehydrate_payer_phone(self, payment) -> str:
         """Leave a hash out of the file: it is as private as the phone."""
         return "" if len(payment.payer_phone) == phones.HASH_LENGTH else payment.payer_phone
-
-
-class PaymentActions(SendingBack, Asking):
-    """What may be done with a payment that was received."""
-
-    actions_detail = (
-        "print_receipt",
-        "place_here",
-        "match_to",
-        "take_back",
-        "reverse",
-        "send_back",
-        "ask_safaricom",
-    )
-    actions_row = ("print_receipt", "match_to", "take_back", "reverse")
-    offers = {
-        "place_here": lambda payment: False,  # it stands beside each candidate
-        "match_to": lambda payment: (
-            payment.status == Status.UNALLOCATED and not payment.is_going_back
-        ),
-        "take_back": lambda payment: payment.status == Status.ALLOCATED,
-        "reverse": lambda payment: payment.status != Status.REVERSED and not payment.is_going_back,
-        "send_back": lambda payment: (
-            payment.method == Payment.Method.MPESA
-            and payment.status == Status.UNALLOCATED
-            and not payment.is_going_back
-        ),
-        "ask_safaricom": lambda payment: (
-            payment.method == Payment.Method.MPESA and bool(payment.reference)
-        ),
-    }
-
-    def has_match_permission(self, request, obj=None):
-        return request.user.has_perm("payments.match_payment")
-
-    def has_reverse_permission(self, request, obj=None):
-        return request.user.has_perm("payments.reverse_payment")
-
-    @action(
-        description="Print receipt", permissions=["view"], icon="print", attrs={"target": "_blank"}
-    )
-    def print_receipt(self, request, object_id):
-        return HttpResponseRedirect(reverse("admin:payments_payment_receipt", args=[object_id]))
-
-    @action(
-        description="Match to…",
-        permissions=["match"],
-        icon="join",
-        variant=ActionVariant.PRIMARY,
-        dialog={
-            "title": "Match to a loan",
-            "description": "The money pays the oldest dues of that loan first.",
-            "form_class": MatchDialog,
-            "form_submit_text": "Match",
-        },
-    )
-    def match_to(self, request, form, object_id):
-        return self.perform(
-            request,
-            object_id,
-            match,
-            form,
-            loan=form.loan,
-            done=lambda payment: f"{payment.number} is placed on {form.loan.number}.",
-        )
-
-    @action(
-        description="Return to unallocated",
-        permissions=["match"],
-        icon="undo",
-        dialog={
-            "title": "Take this payment off its loan",
-            "description": "Everything it paid is owed again. It waits for a person to place it.",
-            "form_class": ReasonDialog,
-            "form_submit_text": "Return to unallocated",
-        },
-    )
-    def take_back(self, request, form, object_id):
-        return self.perform(
-            request,
-            object_id,
-            collection.take_back,
-            form,
-            done=lambda payment: f"{payment.number} waits unallocated.",
-        )
-
-    @action(
-        description="Reverse",
-        permissions=["reverse"],
-        icon="block",
-        variant=ActionVariant.DANGER,
-        dialog={
-            "title": "Reverse this payment",
-            "description": "For money that never was: a bounced cheque, a receipt typed twice. "
-            "Everything it paid is owed again.",
-            "form_class": ReasonDialog,
-            "form_submit_text": "Reverse",
-        },
-    )
-    def reverse(self, request, form, object_id):
-        return self.perform(
-            request, object_id, collection.reverse_payment, form, done="The payment is reversed."
-        )
-
-    @action(
-        description="Ask Safaricom",
-        permissions=["ask"],
-        icon="travel_explore",
-        dialog={
-            "title": "Ask Safaricom about this receipt",
-            "description": "What Safaricom knows of it appears on this page, under Inquiries. "
-            "Nothing is booked twice by asking.",
-            "form_class": StaffDialog,
-            "form_submit_text": "Ask",
-        },
-    )
-    def ask_safaricom(self, request, form, object_id):
-        return self.perform(
-            request,
-            object_id,
-            lambda payment, *, by, on: mpesa.ask_about(payment, by=by, at=dates.now()),
-            form,
-            done=lambda inquiry: f"{inquiry.number}: {inquiry.get_status_display().lower()}.",
-        )
 
 
 class InquiryInline(ReadOnlyTabular):
@@ -511,111 +341,3 @@ def receipt_of(payment: Payment) -> dict:
         "loans": list(loans.values()),
         "unallocated": payment.unallocated,
     }
-
-
-# --- Money out ---------------------------------------------------------------------------
-PAYOUT_COLOURS = {
-    Payout.Status.ON_ITS_WAY.label: "info",
-    Payout.Status.PARTLY.label: "warning",
-    Payout.Status.FAILED.label: "warning",
-    Payout.Status.PAID.label: "success",
-    Payout.Status.REVERSED.label: "danger",
-}
-
-
-@admin.register(Payout)
-class PayoutAdmin(PayoutSending, UndoRefund, Totals, StaffAdmin):
-    """What was paid to customers: loans, further parts of them, credit given back."""
-
-    change_form_outer_before_template = "admin/payments/payout_slot.html"
-    list_display = ("shown_number", "paid_on", "kind", "shown_state", "method", "reference",
-                    "shown_amount", "customer_name", "subject", "branch", "paid_by")  # fmt: skip
-    list_select_related = ("customer", "branch", "paid_by")
-    list_filter = (
-        ("status", ChoicesDropdownFilter),
-        ("kind", ChoicesDropdownFilter),
-        ("method", ChoicesDropdownFilter),
-        ("paid_on", RangeDateFilter),
-    )
-    search_fields = ("subject",)
-    search_help_text = "PO000012, loan number, reference, or the customer's phone, ID or name"
-    ordering = ("-pk",)
-    sortable_by = ()
-    fieldsets = (
-        (
-            "Payout",
-            {
-                "fields": (
-                    ("kind", "subject"),
-                    ("customer", "branch"),
-                    ("shown_amount", "shown_arrived"),
-                    ("method", "reference"),
-                    ("paid_on", "entry"),
-                    ("paid_by", "paid_at"),
-                    "reversed_on",
-                )
-            },
-        ),
-    )
-    readonly_fields = ("shown_amount", "shown_arrived")
-
-    def get_urls(self):
-        view = self.admin_site.admin_view(self.fate_view)
-        return [path("<int:pk>/fate/", view, name="payments_payout_fate"), *super().get_urls()]
-
-    def fate_view(self, request, pk: int):
-        """The part of the page that follows a payout by M-Pesa until its fate is known."""
-        payout = self.get_object(request, str(pk))
-        if payout is None or not self.has_view_permission(request, payout):
-            raise Http404
-        parts = list(payout.parts.order_by("pk"))
-        for part in parts:
-            part.colour = B2C_COLOURS[part.get_status_display()]
-        return render(
-            request,
-            "admin/payments/payout_fate.html",
-            {
-                "payout": payout,
-                "colour": PAYOUT_COLOURS[payout.get_status_display()],
-                "parts": parts,
-                "story": story_of_payout(payout, parts, request.user),
-                "follows": payout.status == Payout.Status.ON_ITS_WAY,
-            },
-        )
-
-    def get_search_results(self, request, queryset, search_term):
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if (found := queryset.numbered(term)).exists():
-            return found, False
-        if key := Loan.key_of(term):
-            return queryset.filter(subject=f"LN{key:06d}"), False
-        if queryset.filter(reference=normal_reference(term)).exists():
-            return queryset.filter(reference=normal_reference(term)), False
-        customers = Customer.objects.matching(term).values_list("pk", flat=True)[:MOST_FOUND]
-        return queryset.filter(customer_id__in=list(customers)), False
-
-    def totals_of(self, rows):
-        sums = rows.aggregate(count=Count("pk"), amount=money.total("amount"))
-        return [("Payouts", f"{sums['count']:,}"), ("Paid out", kes(sums["amount"]))]
-
-    @display(description="State", label=PAYOUT_COLOURS)
-    def shown_state(self, payout):
-        return payout.get_status_display()
-
-    @display(description="Payout")
-    def shown_number(self, payout):
-        return payout.number
-
-    @display(description="Amount")
-    def shown_amount(self, payout):
-        return kes(payout.amount)
-
-    @display(description="Arrived")
-    def shown_arrived(self, payout):
-        return kes(payout.arrived)
-
-    @display(description="Customer")
-    def customer_name(self, payout):
-        return payout.customer.name

@@ -53,8 +53,8 @@ class CallbackQuerySet(models.QuerySet):
     ) -> int:
         """Store what Daraja sent, byte for byte, and in line from then on; return its key.
 
-        One INSERT said past the ORM, which would take longer to make it than all else that is done
-        while Daraja waits for its answer.
+        One INSERT said past the ORM: Daraja waits for its answer, and to make a row of a model
+        costs the web more than to send it.
         """
         with connection.cursor() as cursor:
             when = connection.ops.adapt_datetimefield_value(at)
@@ -103,8 +103,8 @@ class CallbackQuerySet(models.QuerySet):
     def that_came_to(self, outcome: str) -> Self:
         """Callbacks of which this became; every callback came to one Outcome."""
         status, gone = Callback.Status, Q(payment__status=Payment.Status.REVERSED)
-        told = Q(status=status.APPLIED, payment=None)
         applied = Q(status=status.APPLIED)
+        told = applied & Q(payment=None)
         if outcome in (Outcome.AUTO, Outcome.BY_HAND):
             by_hand = outcome == Outcome.BY_HAND
             placed = applied & Q(payment__status=Payment.Status.ALLOCATED)

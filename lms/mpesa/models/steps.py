@@ -1,4 +1,4 @@
-"""How records of the M-Pesa room go from status to status."""
+"""What requests to Safaricom have in common: the name it gives each, and their steps."""
 
 from datetime import datetime, timedelta
 from typing import Self

@@ -5,6 +5,7 @@ and commits that, is the only one to send it: what dies before is sent by the wa
 after is unknown and asked about, never sent again.
 """
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -179,20 +180,22 @@ def _record_outcome(sent: Reversal, outcome: Outcome) -> Reversal:
             row.note(by=None, reason=reason, fields=fields)
     if row.conversation_id:
         kinds = (Callback.Kind.REVERSAL, Callback.Kind.REVERSAL_TIMEOUT)
-        named_at_last(kinds, reversal=None, conversation_id=row.conversation_id, at=dates.now())
+        named_at_last(kinds, reversal=None, conversation_id=row.conversation_id, at=sent.sent_at)
     return row
 
 
 # --- Following it --------------------------------------------------------------------------------
-def follow_reversals(*, now: datetime) -> list[Reversal]:
+def follow_reversals(*, clock: Callable[[], datetime]) -> list[Reversal]:
     """Send what a crash left unsent, and ask about what nobody told of; return what was touched.
 
     Asked about with growing pauses for a day, then left for a person. Safe to run at any time.
+    `clock` tells when each is sent.
     """
+    now = clock()
     waiting = Reversal.objects.filter(
         status=Status.REQUESTED, requested_at__lte=now - TAKEN_UP_AFTER
     )
-    touched = [send(row, at=dates.now()) for row in waiting.order_by("pk")[:50]]
+    touched = [send(row, at=clock()) for row in waiting.order_by("pk")[:50]]
     lost = Reversal.objects.filter(status=Status.SENDING, sent_at__lte=now - STILL_BEING_SENT)
     touched += [_lose(row) for row in lost.order_by("pk")[:50]]
     due = list(Reversal.objects.due_for_query(now=now)[:50])

@@ -134,42 +134,22 @@ def can_receive(*, amount: Decimal, reference: str, value_date: date, on: date) 
     return True
 
 
-def _unsaved(
-    *,
-    method: str,
-    amount: Decimal,
-    reference: str | None,
-    value_date: date,
-    account: str,
-    branch,
-    by,
-    on: date,
-    customer=None,
-    payer_name: str = "",
-    payer_phone: str = "",
-    note: str = "",
-    request_key: str | None = None,
-) -> Payment:
+def _unsaved(*, by, on: date, **answers) -> Payment:
     """Return a new payment, not saved yet. Raises Refused for impossible input."""
-    reference = normal_reference(reference)
+    payment = Payment(**answers, received_in=answers["branch"], taken_by=by)
+    payment.reference = normal_reference(payment.reference)
     must_be_possible(
-        method=method, amount=amount, reference=reference, value_date=value_date, on=on
+        method=payment.method,
+        amount=payment.amount,
+        reference=payment.reference,
+        value_date=payment.value_date,
+        on=on,
     )
-    return Payment(
-        method=method,
-        amount=amount,
-        reference=reference,
-        value_date=value_date,
-        account=account.strip()[:40],
-        customer=customer,
-        payer_name=payer_name[:120],
-        payer_phone=payer_phone[:64],
-        branch=branch,
-        received_in=branch,
-        note=note[:200],
-        request_key=request_key,
-        taken_by=by,
-    )
+    payment.account = payment.account.strip()[:40]
+    payment.payer_name = payment.payer_name[:120]
+    payment.payer_phone = payment.payer_phone[:64]
+    payment.note = payment.note[:200]
+    return payment
 
 
 def _book(payments: list[Payment], *, place: str, on: date, by) -> None:
