@@ -8,6 +8,7 @@ from lms import jobs
 from lms.errors import Refused
 from lms.loans.models import Loan
 from lms.loans.operations import lifecycle
+from lms.mpesa import operations as mpesa
 from lms.mpesa.models import B2cPayment
 from lms.payments.models import Payout
 from lms.payouts import operations as payouts
@@ -130,7 +131,7 @@ def test_a_batch_that_is_rejected_or_called_back_frees_its_loans(safaricom):
 def test_a_crash_in_the_middle_is_carried_on_without_paying_anybody_twice(safaricom, monkeypatch):
     loans = [approved(end, principal=20_000) for end in ("71", "72", "73")]
     batch = agree(prepared(*loans))
-    real, sent = payouts.mpesa.send, []
+    real, sent = mpesa.send, []
 
     def dies_at_the_second(part, *, at):
         sent.append(part)
@@ -139,7 +140,7 @@ def test_a_crash_in_the_middle_is_carried_on_without_paying_anybody_twice(safari
         return real(part, at=at)
 
     with monkeypatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", dies_at_the_second)
+        crash.setattr(mpesa, "send", dies_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             jobs.see_to_payouts()
     assert became(batch) == [

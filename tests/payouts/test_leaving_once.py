@@ -22,6 +22,7 @@ from lms.payments import operations as payments
 from lms.payments.models import Payout
 from lms.payments.operations import undo_refund
 from lms.payouts import operations as payouts
+from lms.payouts.operations import coming_back
 from lms.staff.models import Approval
 from tests import books, factories
 from tests.loans.test_settling import pay
@@ -76,7 +77,7 @@ def silent(safaricom, monkeypatch):
 def stuck_failed(monkeypatch, loan) -> Payout:
     payout = send(loan)
     with monkeypatch.context() as crash:
-        crash.setattr(payouts, "take_back_if_free", lambda payout, on: False)
+        crash.setattr(coming_back, "take_back_if_free", lambda payout, on: False)
         told(payout.parts.get(), code="17")
     payout.refresh_from_db()
     return payout
@@ -87,7 +88,7 @@ def test_what_arrived_late_is_not_sent_again_by_the_watchdog(silent, monkeypatch
     payout = stuck_failed(monkeypatch, loan)
     first = payout.parts.get()
     with monkeypatch.context() as crash:  # dies between promise and sending
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         payouts.send_rest(payout, by=factories.mutua(), on=DAY, at=AT)
     told(first, receipt="UKL7AB12CD")
     assert state(loan)[:2] == ("active", "paid")
@@ -279,7 +280,7 @@ def test_a_part_of_an_older_day_counts_against_the_limit_when_it_leaves(silent, 
     settings.DARAJA_B2C_DAY = 150_000
     loan = approved()
     with pytest.MonkeyPatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(loan)
     silent.later(hours=24)
     jobs.see_to_payouts()
@@ -334,7 +335,7 @@ def test_a_receipt_that_paid_another_loan_by_hand_is_not_believed(silent):
 def test_what_was_asked_of_one_sending_does_not_settle_the_next(silent):
     loan = approved()
     with pytest.MonkeyPatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(loan)
     silent.later(hours=2)
     jobs.see_to_payouts()
@@ -374,7 +375,7 @@ def test_what_failed_is_taken_back_while_this_machine_cannot_send(silent, monkey
     loan = approved()
     stuck_failed(monkeypatch, loan)
     with monkeypatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(approved("79"))
     settings.DARAJA_INITIATOR = ""
 
@@ -408,7 +409,7 @@ def test_a_second_payout_that_still_waits_is_not_sent_once_the_first_turns_out_p
     told(first, code="17")
     assert state(loan)[0] == "approved"
     with pytest.MonkeyPatch.context() as crash:  # promised anew, not sent yet
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(Loan.objects.get(pk=loan.pk))
     told(first, receipt="UKL7AB12CD")
     first.refresh_from_db()
@@ -429,7 +430,7 @@ def test_the_one_who_took_the_money_does_not_send_the_rest_of_a_refund(silent, m
     }
     payout = send_credit(loan, 600)
     with monkeypatch.context() as crash:
-        crash.setattr(payouts, "take_back_if_free", lambda payout, on: False)
+        crash.setattr(coming_back, "take_back_if_free", lambda payout, on: False)
         told(payout.parts.get(), code="1")
     payout.refresh_from_db()
     (taker,) = takers

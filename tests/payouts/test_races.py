@@ -45,7 +45,7 @@ def test_two_people_at_once_pay_a_loan_out_once(safaricom):
 
 def test_many_workers_at_once_send_what_waits_once(safaricom, monkeypatch):
     with monkeypatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         for end in ("71", "72", "73"):
             payouts.send_loan(approved(end), by=factories.mutua(), on=DAY, at=AT)
 

@@ -7,6 +7,7 @@ import pytest
 from lms import jobs
 from lms.ledger.models import Transfer
 from lms.loans.models import Loan
+from lms.mpesa import operations as mpesa
 from lms.mpesa.models import B2cPayment, Callback
 from lms.payments.models import Payout
 from lms.payouts import operations as payouts
@@ -26,7 +27,7 @@ THEIR_ID = "AG_20261121_b2c0abcdef"
 def sent(safaricom, monkeypatch) -> B2cPayment:
     """KES 100,000 for Wanjiku's loan, sent at 10:30 and taken by Safaricom."""
     with monkeypatch.context() as quiet:
-        quiet.setattr(payouts.mpesa, "send", lambda part, at: None)
+        quiet.setattr(mpesa, "send", lambda part, at: None)
         payouts.send_loan(factories.approved(on=DAY), by=factories.mutua(), on=DAY, at=AT)
     part = B2cPayment.objects.get()
     part.originator_id, part.conversation_id = OUR_ID, THEIR_ID

@@ -249,7 +249,7 @@ def test_a_crash_before_the_request_left_is_carried_on_and_one_after_it_is_only_
 ):
     loan = approved()
     with pytest.MonkeyPatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(loan)
     assert state(loan) == ("active", "on_its_way", "waiting")
 
@@ -313,7 +313,7 @@ def test_what_safaricom_says_it_never_had_may_be_sent_again_before_the_day_is_ov
 def test_what_waited_for_more_than_an_hour_is_left_for_a_person(safaricom):
     loan = approved()
     with pytest.MonkeyPatch.context() as crash:
-        crash.setattr(payouts.mpesa, "send", lambda part, at: None)
+        crash.setattr(mpesa, "send", lambda part, at: None)
         send(loan)
     safaricom.later(hours=2)
 

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from lms.payouts import operations as payouts
+from lms.payouts.operations import coming_back
 from tests.mpesa.test_races import together
 from tests.payouts.conftest import DAY
 from tests.payouts.test_leaving_once import silent, told  # noqa: F401
@@ -18,9 +18,9 @@ def test_a_success_committed_by_another_process_meanwhile_is_not_reversed(silent
     payout = send(loan)
     part = payout.parts.get()
     with monkeypatch.context() as crash:
-        crash.setattr(payouts, "take_back_if_free", lambda payout, on: False)
+        crash.setattr(coming_back, "take_back_if_free", lambda payout, on: False)
         told(part, code="2040")
-    undo = payouts.undo_disbursement
+    undo = coming_back.undo_disbursement
 
     def meanwhile(loan, **answers):
         together(lambda part: told(part, receipt="UKL7AB12CD"), part)
@@ -28,7 +28,7 @@ def test_a_success_committed_by_another_process_meanwhile_is_not_reversed(silent
 
     payout.refresh_from_db()
     with monkeypatch.context() as race:
-        race.setattr(payouts, "undo_disbursement", meanwhile)
-        payouts.take_back_if_free(payout, on=DAY)
+        race.setattr(coming_back, "undo_disbursement", meanwhile)
+        coming_back.take_back_if_free(payout, on=DAY)
 
     assert state(loan) == ("active", "paid", "paid")
